@@ -1,0 +1,425 @@
+"""The values that travel between stages. Each is small, frozen, and stored as JSON; rows and vectors are in tables.
+
+Tables are pandas frames with the schemas declared here. `uri` fields have a scheme; `key` columns do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Literal
+
+import pyarrow as pa
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+LISTING = pa.schema(
+    {
+        "date": pa.date32(),  # day of the batch
+        "image": pa.string(),  # name as the manifest writes it
+        "key": pa.string(),  # object key; empty where the name leads out of the batch
+        "size_bytes": pa.int64(),  # -1 where there is no such object
+        "label": pa.string(),
+        "group": pa.string(),  # empty where the manifest has none
+        "split": pa.string(),  # pinned split, or empty
+    }
+)
+"""What a manifest says of each delivered image; one row an image."""
+
+FACTS = pa.schema(
+    [
+        *LISTING,
+        pa.field("bytes_sha256", pa.string()),  # empty where nothing could be read
+        pa.field("pixel_sha256", pa.string()),  # over mode, size and decoded pixels; empty where not decodable
+        pa.field("format", pa.string()),
+        pa.field("mode", pa.string()),
+        pa.field("width", pa.int32()),
+        pa.field("height", pa.int32()),
+        pa.field("problem", pa.string()),  # why it could not be decoded, or empty
+    ]
+)
+"""What inspection found out about each delivered image."""
+
+VERDICTS = pa.schema(
+    [
+        *FACTS,
+        pa.field("outcome", pa.string()),  # accepted, skipped, quarantined
+        pa.field("reason", pa.string()),  # reasons joined by "; ", most specific first; empty if accepted
+    ]
+)
+"""What became of each delivered image."""
+
+BATCH = pa.schema(
+    {
+        "image_id": pa.string(),  # the pixel sha256
+        "key": pa.string(),
+        "bytes_sha256": pa.string(),
+        "label": pa.string(),
+        "group": pa.string(),
+        "split": pa.string(),
+        "width": pa.int32(),
+        "height": pa.int32(),
+    }
+)
+"""An accepted batch, sorted by image id."""
+
+SNAPSHOT = pa.schema(
+    {
+        "image_id": pa.string(),
+        "key": pa.string(),
+        "bytes_sha256": pa.string(),
+        "label": pa.string(),
+        "group": pa.string(),
+        "split": pa.string(),
+        "date": pa.date32(),  # day of the batch that first held the image
+    }
+)
+"""A frozen dataset, sorted by image id; an image id occurs once."""
+
+PLAN = pa.schema({"base": pa.string(), "neighbour": pa.string(), "step": pa.float64(), "label": pa.string()})
+"""A resampling plan: one row a synthetic vector, `base + step × (neighbour − base)`."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A half-open interval of time, `start ≤ t < end`, both aware, in UTC."""
+
+    start: datetime
+    end: datetime
+
+    def holds(self, day: date) -> bool:
+        """Tells whether a day's batch belongs to the window: the day must begin inside it, or hold all of it."""
+        return self.start.date() <= day < self.end.date() or (self.start.date() == self.end.date() == day)
+
+    def sees(self, day: date) -> bool:
+        """Tells whether a day's batch was delivered before the window's end."""
+        return day < self.end.date() or self.holds(day)
+
+
+@dataclass(frozen=True)
+class IntakeRecord:
+    """What became of a window's delivery; `accepted + skipped + quarantined = delivered`.
+
+    Attributes:
+        delivered: Rows that the manifests name, and objects that no manifest names.
+        accepted: Rows that went into a batch.
+        skipped: Exact duplicates of accepted images under the same label.
+        quarantined: Quarantined rows by reason; a row with several reasons counts under its first.
+        warnings: One sentence a warning.
+        batch_uris: Accepted batches, by day.
+        data_docs_uris: Data Docs of those batches, by day.
+    """
+
+    delivered: int
+    accepted: int
+    skipped: int
+    quarantined: Mapping[str, int]
+    warnings: tuple[str, ...]
+    batch_uris: Mapping[date, str]
+    data_docs_uris: Mapping[date, str]
+
+
+@dataclass(frozen=True)
+class BatchPointer:
+    """The current revision of a day's batch.
+
+    Attributes:
+        digest: Names the revision.
+        revision: 1 for the first delivery; one more at each change.
+    """
+
+    digest: str
+    revision: int
+
+
+@dataclass(frozen=True)
+class SnapshotRecord:
+    """A frozen dataset.
+
+    Attributes:
+        uri: Its prefix.
+        digest: Content digest.
+        window_end: Batches up to here are in it.
+        counts: Images by split and label; every split and label is present, with 0 where empty.
+        batch_uris: The revision of each day's batch that it was made from.
+        conflicts: Later images that were left out since an earlier batch has them under another label.
+    """
+
+    uri: str
+    digest: str
+    window_end: datetime
+    counts: Mapping[Split, Mapping[str, int]]
+    batch_uris: Mapping[date, str]
+    conflicts: int
+
+
+@dataclass(frozen=True)
+class EmbeddingRecord:
+    """What a snapshot's vectors cost.
+
+    Attributes:
+        fingerprint: Digest of all that decides the numbers of a vector.
+        n_images: Images in the snapshot.
+        n_stored: Vectors that were there already.
+        n_missing: Vectors that this run has to compute.
+        components: What the fingerprint is made of.
+    """
+
+    fingerprint: str
+    n_images: int
+    n_stored: int
+    n_missing: int
+    components: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ResamplingRecord:
+    """A resampling plan and what it does to the classes.
+
+    Attributes:
+        uri: Its prefix.
+        digest: Content digest.
+        counts_before: Train images by label.
+        counts_after: Train rows by label, synthetic ones included.
+        neighbours: The k that was used, by label; 0 where images are repeated since there is only one.
+        warnings: One sentence a class whose k had to be adapted.
+    """
+
+    uri: str
+    digest: str
+    counts_before: Mapping[str, int]
+    counts_after: Mapping[str, int]
+    neighbours: Mapping[str, int]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ClassificationMetrics:
+    """How well predictions match labels. None where a value is undefined, which no gate lets pass.
+
+    Attributes:
+        n_rows: Rows scored, by label.
+        recall: Recall by label; None for a label without rows.
+        precision: Precision by label; None for a label that is never predicted.
+        macro_recall: Mean of the recalls (balanced accuracy, ACSA), in [0, 1].
+        macro_f1: Mean of the F1 scores.
+        geometric_mean: Geometric mean of the recalls.
+        geometric_mean_macro: Mean over classes of sqrt(recall × specificity), each class against the rest
+            (imbalanced-learn's `geometric_mean_score(average="macro")`).
+        minimum_recall: Smallest recall of a class.
+        accuracy: Share of right predictions, under the test rows' own class distribution.
+        ece: Expected calibration error with 15 equal-width bins, in [0, 1].
+        confusion: Rows by true (outer) and predicted (inner) label, in label order.
+    """
+
+    n_rows: Mapping[str, int]
+    recall: Mapping[str, float | None]
+    precision: Mapping[str, float | None]
+    macro_recall: float | None
+    macro_f1: float | None
+    geometric_mean: float | None
+    geometric_mean_macro: float | None
+    minimum_recall: float | None
+    accuracy: float | None
+    ece: float | None
+    confusion: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class CandidateRecord:
+    """A trained candidate.
+
+    Attributes:
+        name: `<strategy> · <head>`.
+        strategy: How the imbalance was met.
+        head: Name of the head.
+        uri: Prefix of its weights.
+        n_train_rows: Rows trained on, synthetic ones included.
+        n_parameters: Size of the head.
+        best_epoch: Epoch whose weights were kept, from 1.
+        loss: Mean training loss by epoch.
+        validation_macro_recall: Macro recall on validation by epoch.
+        validation: Metrics of the kept weights on the validation split.
+    """
+
+    name: str
+    strategy: str
+    head: str
+    uri: str
+    n_train_rows: int
+    n_parameters: int
+    best_epoch: int
+    loss: tuple[float, ...]
+    validation_macro_recall: tuple[float, ...]
+    validation: ClassificationMetrics
+
+
+@dataclass(frozen=True)
+class SelectionRecord:
+    """The contest between the candidates, decided on the validation split alone.
+
+    Attributes:
+        challenger: Name of the winner.
+        candidates: All of them, best first.
+    """
+
+    challenger: str
+    candidates: tuple[CandidateRecord, ...]
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Where a model version comes from. It holds nothing of the run that made it: the same inputs give the same version.
+
+    Attributes:
+        classifier: Name of the classifier.
+        window_end: End of its data window.
+        snapshot_digest: Frozen dataset.
+        resampling_digest: Resampling plan; empty where the strategy uses none.
+        extractor_fingerprint: What made the vectors.
+        candidate: Name of the winning candidate.
+        code_digest: Digest of the library's source files.
+        config_digest: Digest of the recipe.
+        versions: Versions of the libraries that change numbers.
+    """
+
+    classifier: str
+    window_end: datetime
+    snapshot_digest: str
+    resampling_digest: str
+    extractor_fingerprint: str
+    candidate: str
+    code_digest: str
+    config_digest: str
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class VersionRecord:
+    """A published model version.
+
+    Attributes:
+        name: `<window end>-<digest>`.
+        uri: Its prefix.
+        digest: Digest in its manifest.
+        largest_difference: Largest difference between the probabilities of the exported model, loaded back from its
+            bytes, and those of the candidate on stored vectors.
+    """
+
+    name: str
+    uri: str
+    digest: str
+    largest_difference: float
+
+
+@dataclass(frozen=True)
+class EvaluationRecord:
+    """Challenger and champion on the same test rows in the same run.
+
+    Attributes:
+        version: The challenger.
+        window_end: End of the challenger's data window.
+        test_digest: Digest of the test rows: image ids and labels.
+        challenger: Its metrics.
+        champion_version: The champion, or None where there is none.
+        champion_window_end: End of the champion's data window.
+        champion: Its metrics on the same rows.
+        candidates: Test metrics of every candidate by name, for the report only.
+    """
+
+    version: str
+    window_end: datetime
+    test_digest: str
+    challenger: ClassificationMetrics
+    champion_version: str | None
+    champion_window_end: datetime | None
+    champion: ClassificationMetrics | None
+    candidates: Mapping[str, ClassificationMetrics]
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """What one gate said.
+
+    Attributes:
+        gate: The gate, with its metric.
+        passed: Whether the challenger may pass.
+        sentence: The numbers: what was found, what was asked.
+    """
+
+    gate: str
+    passed: bool
+    sentence: str
+
+
+@dataclass(frozen=True)
+class PromotionDecision:
+    """Whether a challenger replaces the champion, and why.
+
+    Attributes:
+        classifier: Name of the classifier.
+        challenger: Version that asks.
+        champion: Version in production when it was decided, or None.
+        champion_etag: Tag of the pointer that the decision read, or None where there was no pointer.
+        approved: Whether all holds.
+        reasons: Why not; empty if approved.
+        gates: Every gate's result, passed or not.
+        run_id: The run that decided.
+        decided_at: When that run started.
+        window_end: End of the challenger's data window.
+        metrics: The challenger's key metrics on the test rows.
+    """
+
+    classifier: str
+    challenger: str
+    champion: str | None
+    champion_etag: str | None
+    approved: bool
+    reasons: tuple[str, ...]
+    gates: tuple[GateResult, ...]
+    run_id: str
+    decided_at: datetime
+    window_end: datetime
+    metrics: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class ChampionPointer:
+    """What `champion.json` holds.
+
+    Attributes:
+        version: Version in production.
+        uri: Prefix of its files.
+        digest: Digest in its manifest.
+        window_end: End of its data window.
+        previous: Version that it replaced, or None.
+        run_id: The run that moved the pointer.
+    """
+
+    version: str
+    uri: str
+    digest: str
+    window_end: datetime
+    previous: str | None
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Move:
+    """A move of the champion pointer, as the journal keeps it.
+
+    Attributes:
+        incumbent: Version in production before, or None.
+        resulting: Version in production after.
+        run_id: The run that moved it.
+        moved_at: When that run started.
+        window_end: End of the new champion's data window.
+    """
+
+    incumbent: str | None
+    resulting: str
+    run_id: str
+    moved_at: datetime
+    window_end: datetime

@@ -1,0 +1,77 @@
+"""What every step is handed: the recipe, the store, the window, and where this run keeps its records."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from include.retraining.artifacts import Window
+from include.retraining.config import ClassifierConfig
+from include.retraining.storage import layout
+from include.retraining.storage.base import ObjectStore
+from include.retraining.storage.records import read_record, write_record
+
+Record = TypeVar("Record")
+
+INTAKE = "intake.json"
+SNAPSHOT = "snapshot.json"
+EMBEDDING = "embedding.json"
+RESAMPLING = "resampling.json"
+SELECTION = "selection.json"
+VERSION = "version.json"
+EVALUATION = "evaluation.json"
+DECISION = "decision.json"
+PROMOTION = "promotion.json"
+REPORT = "report.html"
+METRICS = "metrics.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One retraining of one classifier.
+
+    Attributes:
+        config: The recipe.
+        store: The bucket.
+        window: The data that the run may see ends with it.
+        run_id: Airflow's name of the run, or the command line's.
+        started_at: When the run started; the same for all its tasks and their retries.
+    """
+
+    config: ClassifierConfig
+    store: ObjectStore
+    window: Window
+    run_id: str
+    started_at: datetime
+
+    @property
+    def classifier(self) -> str:
+        """Name of the classifier."""
+        return self.config.name
+
+    @property
+    def prefix(self) -> str:
+        """Prefix of the run's own records."""
+        return layout.run(self.classifier, run_key(self.run_id))
+
+    def record(self, name: str, value: object) -> str:
+        """Keeps a value among the run's records; returns its URI."""
+        return write_record(self.store, f"{self.prefix}{name}", value)
+
+    def recall(self, name: str, kind: type[Record]) -> Record:
+        """Returns a value that an earlier step of the run recorded; `KeyError` if none did."""
+        return read_record(self.store, f"{self.prefix}{name}", kind)
+
+    def recall_if_any(self, name: str, kind: type[Record]) -> Record | None:
+        """Returns a recorded value, or None where the run did not come so far."""
+        try:
+            return self.recall(name, kind)
+        except KeyError:
+            return None
+
+
+def run_key(run_id: str) -> str:
+    """Returns a run id as a part of an object key: letters, digits, `.`, `_` and `-` stay, all else becomes `-`."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", run_id)

@@ -1,0 +1,85 @@
+"""Where everything lies in the bucket: the only place that builds keys."""
+
+from __future__ import annotations
+
+from datetime import date
+
+
+def incoming(classifier: str, day: date) -> str:
+    """Prefix of what was delivered for a day."""
+    return f"incoming/{classifier}/{day.isoformat()}/"
+
+
+def quarantine(classifier: str, day: date) -> str:
+    """Prefix of the images that a day's intake refused."""
+    return f"quarantine/{classifier}/{day.isoformat()}/"
+
+
+def batches(classifier: str) -> str:
+    """Prefix of the accepted batches."""
+    return f"batches/{classifier}/"
+
+
+def batch(classifier: str, day: date, digest: str) -> str:
+    """Prefix of one revision of an accepted batch."""
+    return f"{batches(classifier)}{day.isoformat()}/{digest}/"
+
+
+def current_batch(classifier: str, day: date) -> str:
+    """Pointer to the current revision of a day's batch."""
+    return f"{batches(classifier)}{day.isoformat()}/current.json"
+
+
+def snapshot(classifier: str, digest: str) -> str:
+    """Prefix of a frozen dataset."""
+    return f"snapshots/{classifier}/{digest}/"
+
+
+def embeddings(fingerprint: str) -> str:
+    """Prefix of all vectors of one extractor."""
+    return f"embeddings/{fingerprint}/"
+
+
+def resampling(classifier: str, digest: str) -> str:
+    """Prefix of a resampling plan."""
+    return f"resampling/{classifier}/{digest}/"
+
+
+def candidate(classifier: str, digest: str) -> str:
+    """Prefix of a trained candidate; the digest is that of everything it was trained from."""
+    return f"candidates/{classifier}/{digest}/"
+
+
+def evaluation(classifier: str, version: str, test_digest: str) -> str:
+    """Prefix of the scores that one model version gave to one set of test rows."""
+    return f"evaluations/{classifier}/{version}/{test_digest}/"
+
+
+def models(classifier: str) -> str:
+    """Prefix of everything about a classifier's models."""
+    return f"models/{classifier}/"
+
+
+def versions(classifier: str) -> str:
+    """Prefix of the model versions."""
+    return f"{models(classifier)}versions/"
+
+
+def version(classifier: str, name: str) -> str:
+    """Prefix of one immutable model version."""
+    return f"{versions(classifier)}{name}/"
+
+
+def champion(classifier: str) -> str:
+    """Pointer to the version in production."""
+    return f"{models(classifier)}champion.json"
+
+
+def history(classifier: str) -> str:
+    """Prefix of the append-only journal of decisions and moves."""
+    return f"{models(classifier)}history/"
+
+
+def run(classifier: str, run_key: str) -> str:
+    """Prefix of what one run recorded of itself."""
+    return f"runs/{classifier}/{run_key}/"

@@ -1,0 +1,72 @@
+"""An object store in memory, for tests and trials. It honours conditions as S3 does."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+
+from include.retraining.storage.base import StoredObject
+
+
+class InMemoryStore:
+    """A bucket in a dictionary.
+
+    Args:
+        bucket: Name that its URIs show.
+    """
+
+    def __init__(self, bucket: str = "memory") -> None:
+        self.bucket = bucket
+        self.objects: dict[str, bytes] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> bytes:
+        """Returns the object's bytes."""
+        return self.objects[key]
+
+    def get_tagged(self, key: str) -> tuple[bytes, str]:
+        """Returns the object's bytes and their tag."""
+        body = self.objects[key]
+        return body, _etag(body)
+
+    def put(self, key: str, body: bytes, *, content_type: str = "application/octet-stream") -> None:
+        """Writes the object; the content type is not kept."""
+        del content_type
+        self.objects[key] = bytes(body)
+
+    def replace(self, key: str, body: bytes, *, etag: str | None) -> bool:
+        """Writes the object if its tag still is `etag`."""
+        with self._lock:
+            current = self.objects.get(key)
+            if (None if current is None else _etag(current)) != etag:
+                return False
+            self.put(key, body)
+            return True
+
+    def copy(self, source: str, target: str) -> None:
+        """Copies an object."""
+        self.put(target, self.objects[source])
+
+    def exists(self, key: str) -> bool:
+        """Tells whether there is an object at the key."""
+        return key in self.objects
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """Yields the objects under a prefix in key order."""
+        for key in sorted(self.objects):
+            if key.startswith(prefix):
+                yield StoredObject(key=key, size_bytes=len(self.objects[key]))
+
+    def list_folders(self, prefix: str) -> list[str]:
+        """Returns the folder names directly under a prefix."""
+        tails = (key.removeprefix(prefix) for key in self.objects if key.startswith(prefix))
+        return sorted({tail.split("/")[0] for tail in tails if "/" in tail})
+
+    def delete(self, key: str) -> None:
+        """Removes the object if it is there."""
+        self.objects.pop(key, None)
+
+
+def _etag(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()

@@ -1,0 +1,171 @@
+"""How an artifact gets into the store whole: its files first, a manifest with their digests last.
+
+A prefix without a manifest does not exist for a reader. Pointers, the only objects that ever change, are in `pointers.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from include.retraining.errors import ArtifactIntegrityError
+from include.retraining.storage.base import ObjectStore, uri_of
+from include.retraining.storage.parallel import put_many
+
+MANIFEST = "manifest.json"
+
+CONTENT_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".csv": "text/csv; charset=utf-8",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".yaml": "application/yaml",
+}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The files of a published artifact.
+
+    Attributes:
+        files: sha256 (hexadecimal) by file name, sorted by name.
+    """
+
+    files: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """Digest of all the content: sha256 over the sorted names and digests."""
+        return content_digest(self.files)
+
+    def to_json(self) -> bytes:
+        """Returns the manifest's bytes, equal for equal files."""
+        return json.dumps({"digest": self.digest, "files": dict(sorted(self.files.items()))}, indent=2).encode()
+
+
+def sha256(body: bytes) -> str:
+    """Returns the sha256 of bytes in hexadecimal."""
+    return hashlib.sha256(body).hexdigest()
+
+
+def content_digest(digests: Mapping[str, str]) -> str:
+    """Returns one sha256 for a set of named digests, whatever their order."""
+    lines = "".join(f"{name}\t{digest}\n" for name, digest in sorted(digests.items()))
+    return sha256(lines.encode())
+
+
+def manifest_of(files: Mapping[str, bytes]) -> Manifest:
+    """Returns the manifest that files would be published with."""
+    return Manifest(files={name: sha256(body) for name, body in sorted(files.items())})
+
+
+def content_type_of(name: str) -> str:
+    """Returns the content type that a file's ending calls for."""
+    return next((kind for ending, kind in CONTENT_TYPES.items() if name.endswith(ending)), "application/octet-stream")
+
+
+def publish(store: ObjectStore, prefix: str, files: Mapping[str, bytes]) -> Manifest:
+    """Writes files under a prefix, then their manifest; a repeat with the same files writes nothing.
+
+    Args:
+        store: Where to.
+        prefix: Ends in a slash; belongs to this artifact alone.
+        files: Bytes by name.
+
+    Side effects:
+        The files are written in no order, `manifest.json` last.
+
+    Raises:
+        ArtifactIntegrityError: If other files are published there already.
+    """
+    manifest = manifest_of(files)
+    existing = read_manifest_if_any(store, prefix)
+    if existing is not None:
+        if existing != manifest:
+            raise ArtifactIntegrityError(uri_of(store, prefix), f"content {manifest.digest}", f"content {existing.digest}")
+        return manifest
+    put_many(store, {f"{prefix}{name}": body for name, body in files.items()}, content_type_of)
+    store.put(f"{prefix}{MANIFEST}", manifest.to_json(), content_type="application/json")
+    return manifest
+
+
+def read_manifest_if_any(store: ObjectStore, prefix: str) -> Manifest | None:
+    """Returns the manifest under a prefix, or None where nothing is published."""
+    key = f"{prefix}{MANIFEST}"
+    try:
+        body = store.get(key)
+    except KeyError:
+        return None
+    try:
+        document = json.loads(body)
+        manifest = Manifest(files={str(name): str(digest) for name, digest in sorted(document["files"].items())})
+        stated = document["digest"]
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ArtifactIntegrityError(uri_of(store, key), "a manifest", "something else") from error
+    if stated != manifest.digest:
+        raise ArtifactIntegrityError(uri_of(store, key), f"digest {manifest.digest}", f"digest {stated}")
+    return manifest
+
+
+def read_manifest(store: ObjectStore, prefix: str) -> Manifest:
+    """Returns the manifest under a prefix.
+
+    Raises:
+        ArtifactIntegrityError: If nothing is published there.
+    """
+    manifest = read_manifest_if_any(store, prefix)
+    if manifest is None:
+        raise ArtifactIntegrityError(uri_of(store, f"{prefix}{MANIFEST}"), "a published artifact", "nothing")
+    return manifest
+
+
+def read_published(store: ObjectStore, prefix: str, name: str) -> bytes:
+    """Returns a file of a published artifact after comparing it with the manifest.
+
+    Raises:
+        ArtifactIntegrityError: If the file is missing, unlisted or not the one that was published.
+    """
+    expected = read_manifest(store, prefix).files.get(name)
+    uri = uri_of(store, f"{prefix}{name}")
+    if expected is None:
+        raise ArtifactIntegrityError(uri, "a file that the manifest lists", "an unlisted name")
+    return get_verified(store, f"{prefix}{name}", expected)
+
+
+def get_verified(store: ObjectStore, key: str, expected: str) -> bytes:
+    """Returns an object whose sha256 is known.
+
+    Raises:
+        ArtifactIntegrityError: If it is missing or differs.
+    """
+    try:
+        body = store.get(key)
+    except KeyError as error:
+        raise ArtifactIntegrityError(uri_of(store, key), f"sha256 {expected}", "no object") from error
+    if sha256(body) != expected:
+        raise ArtifactIntegrityError(uri_of(store, key), f"sha256 {expected}", f"sha256 {sha256(body)}")
+    return body
+
+
+def problems_of(store: ObjectStore, prefix: str) -> list[str]:
+    """Compares every file of an artifact with its manifest.
+
+    Returns:
+        One sentence a problem; empty where the artifact is whole.
+    """
+    try:
+        manifest = read_manifest(store, prefix)
+    except ArtifactIntegrityError as error:
+        return [str(error)]
+    problems = []
+    for name, expected in manifest.files.items():
+        try:
+            get_verified(store, f"{prefix}{name}", expected)
+        except ArtifactIntegrityError as error:
+            problems.append(str(error))
+    return problems
