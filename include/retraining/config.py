@@ -30,7 +30,9 @@ class Section(BaseModel):
 class ScheduleConfig(Section):
     """When the classifier is retrained."""
 
-    cron: str = Field("0 2 * * *", description="Cron expression in UTC; a run covers the interval that ends at its tick.")
+    cron: str = Field(
+        "0 2 * * *", description="Cron expression in UTC; a run covers the interval that ends at its tick."
+    )
     start_date: date = Field(description="First day that a run or a backfill may cover.")
 
 
@@ -39,7 +41,9 @@ class IntakeConfig(Section):
 
     formats: tuple[str, ...] = Field(("PNG", "JPEG"), min_length=1, description="Image formats, as Pillow names them.")
     minimum_side_pixels: int = Field(8, ge=1, description="Smallest width and height.")
-    maximum_side_pixels: int = Field(8192, ge=1, description="Largest width and height; read before pixels are decoded.")
+    maximum_side_pixels: int = Field(
+        8192, ge=1, description="Largest width and height; read before pixels are decoded."
+    )
     maximum_image_bytes: int = Field(20_000_000, ge=1, description="Largest object; larger ones are not fetched.")
     minimum_accepted_rows: int = Field(1, ge=1, description="A batch with fewer accepted images fails its run.")
     maximum_quarantined_fraction: float = Field(
@@ -51,9 +55,15 @@ class IntakeConfig(Section):
 class DatasetConfig(Section):
     """How accepted images are split. A `split` in the manifest overrides the fractions."""
 
-    validation_fraction: float = Field(0.2, gt=0, lt=1, description="Share of the images used to choose the challenger.")
-    test_fraction: float = Field(0.2, ge=0, lt=1, description="Share held out for evaluation; 0 where manifests pin it.")
-    salt: str = Field("", description="Changes which images fall into which split. Never change it on a live classifier.")
+    validation_fraction: float = Field(
+        0.2, gt=0, lt=1, description="Share of the images used to choose the challenger."
+    )
+    test_fraction: float = Field(
+        0.2, ge=0, lt=1, description="Share held out for evaluation; 0 where manifests pin it."
+    )
+    salt: str = Field(
+        "", description="Changes which images fall into which split. Never change it on a live classifier."
+    )
 
     @model_validator(mode="after")
     def _leaves_rows_to_train_on(self) -> DatasetConfig:
@@ -79,7 +89,9 @@ class EmbeddingConfig(Section):
 class BalancingConfig(Section):
     """How SMOTE balances the train embeddings."""
 
-    k_neighbors: int = Field(5, ge=1, description="Neighbours to interpolate with; less where a class has fewer images.")
+    k_neighbors: int = Field(
+        5, ge=1, description="Neighbours to interpolate with; less where a class has fewer images."
+    )
     seed: int = Field(0, ge=0, description="Seeds the choice of parents and steps.")
 
 
@@ -164,7 +176,7 @@ def load_classifier(name: str, directory: Path = DIRECTORY) -> ClassifierConfig:
         directory: Where the YAML files are.
 
     Raises:
-        ConfigurationError: If there is no such file, or it is not valid; the message names the file, the key and the cure.
+        ConfigurationError: If there is no such file, or it is not valid; the message names file, key and cure.
     """
     path = directory / f"{name}.yaml"
     try:
@@ -183,7 +195,9 @@ def parse_classifier(document: Any, path: Path) -> ClassifierConfig:
     """Returns the recipe that a parsed YAML document holds; see `load_classifier`."""
     if not isinstance(document, dict):
         raise ConfigurationError(
-            str(path), f"expected a mapping, got {type(document).__name__}", "Start from include/classifiers/fashion_mnist.yaml"
+            str(path),
+            f"expected a mapping, got {type(document).__name__}",
+            "Start from include/classifiers/fashion_mnist.yaml",
         )
     try:
         config = ClassifierConfig.model_validate(document)
@@ -191,7 +205,9 @@ def parse_classifier(document: Any, path: Path) -> ClassifierConfig:
         raise _first_mistake(error, path) from None
     if config.name != path.stem:
         raise ConfigurationError(
-            f"{path}, key name", f"expected {path.stem!r} as the file is called, got {config.name!r}", "Rename one of them"
+            f"{path}, key name",
+            f"expected {path.stem!r} as the file is called, got {config.name!r}",
+            "Rename one of them",
         )
     return config
 
@@ -213,7 +229,9 @@ def _first_mistake(error: ValidationError, path: Path) -> ConfigurationError:
     if first["type"] == "missing":
         return ConfigurationError(f"{path}, key {key}", f"missing{others}", f"Add {first['loc'][-1]!r}")
     message = f"{first['msg']}, got {first['input']!r}"[:300]
-    return ConfigurationError(f"{path}, key {key}", f"{message}{others}", "See ClassifierConfig in include/retraining/config.py")
+    return ConfigurationError(
+        f"{path}, key {key}", f"{message}{others}", "See ClassifierConfig in include/retraining/config.py"
+    )
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:

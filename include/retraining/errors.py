@@ -150,7 +150,9 @@ class StorageUnavailableError(TransientError):
         self.cause = cause
 
     def __str__(self) -> str:
-        return f"The object store failed at {self.operation}: {self.cause}. Check that it is up and reachable; the task retries."
+        return (
+            f"The object store failed at {self.operation}: {self.cause}. Check that it is up and reachable; then retry."
+        )
 
 
 class PointerMovedError(TransientError):
@@ -165,4 +167,6 @@ class PointerMovedError(TransientError):
         self.uri = uri
 
     def __str__(self) -> str:
-        return f"{self.uri} was moved by another writer since it was read. Nothing was overwritten; the retry reads it again."
+        return (
+            f"{self.uri} was moved by another writer since it was read. Nothing was overwritten; the retry reads again."
+        )

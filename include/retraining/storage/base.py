@@ -63,7 +63,7 @@ class ObjectStore(Protocol):
         """Yields the objects whose keys start with the prefix, in key order."""
         ...
 
-    def list_folders(self, prefix: str) -> list[str]:
+    def list_folders(self, prefix: str) -> tuple[str, ...]:
         """Returns the names directly under a prefix that ends in a slash, in order, without slashes; folders only."""
         ...
 

@@ -58,10 +58,10 @@ class InMemoryStore:
             if key.startswith(prefix):
                 yield StoredObject(key=key, size_bytes=len(self.objects[key]))
 
-    def list_folders(self, prefix: str) -> list[str]:
+    def list_folders(self, prefix: str) -> tuple[str, ...]:
         """Returns the folder names directly under a prefix."""
         tails = (key.removeprefix(prefix) for key in self.objects if key.startswith(prefix))
-        return sorted({tail.split("/")[0] for tail in tails if "/" in tail})
+        return tuple(sorted({tail.split("/")[0] for tail in tails if "/" in tail}))
 
     def delete(self, key: str) -> None:
         """Removes the object if it is there."""

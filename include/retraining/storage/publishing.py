@@ -1,6 +1,6 @@
 """How an artifact gets into the store whole: its files first, a manifest with their digests last.
 
-A prefix without a manifest does not exist for a reader. Pointers, the only objects that ever change, are in `pointers.py`.
+A prefix without a manifest does not exist for a reader. Pointers, the only objects that change, are in `pointers.py`.
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ def publish(store: ObjectStore, prefix: str, files: Mapping[str, bytes]) -> Mani
     existing = read_manifest_if_any(store, prefix)
     if existing is not None:
         if existing != manifest:
-            raise ArtifactIntegrityError(uri_of(store, prefix), f"content {manifest.digest}", f"content {existing.digest}")
+            raise ArtifactIntegrityError(
+                uri_of(store, prefix), f"content {manifest.digest}", f"content {existing.digest}"
+            )
         return manifest
     put_many(store, {f"{prefix}{name}": body for name, body in files.items()}, content_type_of)
     store.put(f"{prefix}{MANIFEST}", manifest.to_json(), content_type="application/json")

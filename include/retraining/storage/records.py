@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -13,14 +12,9 @@ from include.retraining.storage.base import ObjectStore, uri_of
 Record = TypeVar("Record")
 
 
-@cache
-def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
-
-
 def to_json(record: object) -> bytes:
     """Returns a dataclass as indented JSON, equal for equal values."""
-    return _adapter(type(record)).dump_json(record, indent=2)
+    return TypeAdapter[Any](type(record)).dump_json(record, indent=2)
 
 
 def from_json(kind: type[Record], body: bytes, uri: str) -> Record:
@@ -30,9 +24,11 @@ def from_json(kind: type[Record], body: bytes, uri: str) -> Record:
         ArtifactIntegrityError: If the JSON is not that of the dataclass.
     """
     try:
-        record: Record = _adapter(kind).validate_json(body)
+        record: Record = TypeAdapter(kind).validate_json(body)
     except ValidationError as error:
-        raise ArtifactIntegrityError(uri, f"a {kind.__name__} record", f"{error.error_count()} invalid fields") from error
+        raise ArtifactIntegrityError(
+            uri, f"a {kind.__name__} record", f"{error.error_count()} invalid fields"
+        ) from error
     return record
 
 

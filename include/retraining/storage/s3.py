@@ -75,9 +75,7 @@ class S3Store:
         """Writes the object by `If-Match`, or by `If-None-Match: *` where no object is expected."""
         condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
         try:
-            self._client.put_object(
-                Bucket=self.bucket, Key=key, Body=body, ContentType="application/json", **condition
-            )
+            self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType="application/json", **condition)
         except ClientError as error:
             # SeaweedFS answers 412 to If-Match on a missing key, AWS 404: both have lost.
             if _code(error) in LOST_RACE or (etag is not None and _code(error) in MISSING):
@@ -90,9 +88,7 @@ class S3Store:
     def copy(self, source: str, target: str) -> None:
         """Copies an object on the server."""
         with self._errors("copy", source):
-            self._client.copy_object(
-                Bucket=self.bucket, Key=target, CopySource={"Bucket": self.bucket, "Key": source}
-            )
+            self._client.copy_object(Bucket=self.bucket, Key=target, CopySource={"Bucket": self.bucket, "Key": source})
 
     def exists(self, key: str) -> bool:
         """Tells whether there is an object at the key."""
@@ -110,14 +106,14 @@ class S3Store:
                 for entry in page.get("Contents", ()):
                     yield StoredObject(key=entry["Key"], size_bytes=entry["Size"])
 
-    def list_folders(self, prefix: str) -> list[str]:
+    def list_folders(self, prefix: str) -> tuple[str, ...]:
         """Returns the folder names directly under a prefix."""
         with self._errors("list", prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.bucket, Prefix=prefix, Delimiter="/"
             )
             found = [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", ())]
-        return sorted(folder.removeprefix(prefix).rstrip("/") for folder in found)
+        return tuple(sorted(folder.removeprefix(prefix).rstrip("/") for folder in found))
 
     def delete(self, key: str) -> None:
         """Removes the object."""
@@ -140,7 +136,7 @@ class S3Store:
             return ConfigurationError(
                 where=f"object store, bucket {self.bucket!r}",
                 problem=f"{verb} {uri} was refused ({code})",
-                cure="Check the bucket's name, the keys and their permissions in the connection s3_lake or in RETRAIN_* variables.",
+                cure="Check the bucket's name and the keys' permissions (connection s3_lake, or see .env.example)",
             )
         return StorageUnavailableError(operation=f"{verb} {uri}", cause=str(error))
 

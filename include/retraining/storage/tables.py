@@ -31,4 +31,5 @@ def from_parquet(body: bytes, schema: pa.Schema, uri: str) -> pd.DataFrame:
         raise ArtifactIntegrityError(uri, "a Parquet table", "bytes that are none") from error
     if not table.schema.equals(schema, check_metadata=False):
         raise ArtifactIntegrityError(uri, f"columns {schema.names}", f"columns {table.schema.names} or other types")
-    return table.to_pandas()
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
