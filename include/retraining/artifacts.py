@@ -271,7 +271,7 @@ class SelectionRecord:
 
 @dataclass(frozen=True)
 class Lineage:
-    """Where a model version comes from. It holds nothing of the run that made it: the same inputs give the same version.
+    """Where a model version comes from. Nothing in it names the run that made it: same inputs, same version.
 
     Attributes:
         classifier: Name of the classifier.
@@ -326,6 +326,7 @@ class EvaluationRecord:
         champion_version: The champion, or None where there is none.
         champion_window_end: End of the champion's data window.
         champion: Its metrics on the same rows.
+        is_same_model: Whether both are one model, byte for byte: trained again from the same data.
         candidates: Test metrics of every candidate by name, for the report only.
     """
 
@@ -336,6 +337,7 @@ class EvaluationRecord:
     champion_version: str | None
     champion_window_end: datetime | None
     champion: ClassificationMetrics | None
+    is_same_model: bool
     candidates: Mapping[str, ClassificationMetrics]
 
 

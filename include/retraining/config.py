@@ -6,6 +6,7 @@ Light on purpose: Dag files read it when they are parsed.
 from __future__ import annotations
 
 import difflib
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -114,6 +115,24 @@ class TrainingConfig(Section):
     seed: int = Field(0, ge=0, description="Seeds weights and the order of rows.")
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """A strategy with a head.
+
+    Attributes:
+        strategy: How the imbalance is met.
+        head: Name of a head of the recipe.
+    """
+
+    strategy: Strategy
+    head: str
+
+    @property
+    def name(self) -> str:
+        """`<strategy> · <head>`, as people see it."""
+        return f"{self.strategy} · {self.head}"
+
+
 class FloorGate(Section):
     """Refuses a challenger whose metric is under an absolute minimum."""
 
@@ -160,6 +179,11 @@ class ClassifierConfig(Section):
     balancing: BalancingConfig = BalancingConfig()
     training: TrainingConfig
     gates: tuple[GateConfig, ...] = Field(min_length=1, description="All must hold before a challenger is promoted.")
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """All candidates, strategy by strategy."""
+        return [Candidate(strategy, head) for strategy in self.training.strategies for head in self.training.heads]
 
     @model_validator(mode="after")
     def _labels_are_distinct(self) -> ClassifierConfig:

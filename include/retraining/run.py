@@ -10,7 +10,7 @@ from typing import TypeVar
 from include.retraining.artifacts import Window
 from include.retraining.config import ClassifierConfig
 from include.retraining.storage import layout
-from include.retraining.storage.base import ObjectStore
+from include.retraining.storage.base import ObjectStore, key_of
 from include.retraining.storage.records import read_record, write_record
 
 Record = TypeVar("Record")
@@ -56,6 +56,11 @@ class Run:
         """Prefix of the run's own records."""
         return layout.run(self.classifier, run_key(self.run_id))
 
+    def forget(self) -> None:
+        """Removes what an earlier attempt of this run recorded, so that a report never mixes two attempts."""
+        for found in list(self.store.list(self.prefix)):
+            self.store.delete(found.key)
+
     def record(self, name: str, value: object) -> str:
         """Keeps a value among the run's records; returns its URI."""
         return write_record(self.store, f"{self.prefix}{name}", value)
@@ -63,6 +68,10 @@ class Run:
     def recall(self, name: str, kind: type[Record]) -> Record:
         """Returns a value that an earlier step of the run recorded; `KeyError` if none did."""
         return read_record(self.store, f"{self.prefix}{name}", kind)
+
+    def load(self, uri: str, kind: type[Record]) -> Record:
+        """Returns the record at a URI, as an earlier task handed it on."""
+        return read_record(self.store, key_of(self.store, uri), kind)
 
     def recall_if_any(self, name: str, kind: type[Record]) -> Record | None:
         """Returns a recorded value, or None where the run did not come so far."""

@@ -1,1 +1,1 @@
-"""The last stage: gates decide, the registry keeps versions, and one conditional write moves the champion."""
+"""The last stage: gates decide, the journal remembers, and one conditional write moves the champion."""

@@ -5,9 +5,14 @@ from __future__ import annotations
 from datetime import date
 
 
+def deliveries(classifier: str) -> str:
+    """Prefix of everything that was delivered, a folder a day."""
+    return f"incoming/{classifier}/"
+
+
 def incoming(classifier: str, day: date) -> str:
     """Prefix of what was delivered for a day."""
-    return f"incoming/{classifier}/{day.isoformat()}/"
+    return f"{deliveries(classifier)}{day.isoformat()}/"
 
 
 def quarantine(classifier: str, day: date) -> str:

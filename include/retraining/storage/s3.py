@@ -17,6 +17,13 @@ MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
 LOST_RACE = frozenset({"412", "PreconditionFailed", "409", "ConditionalRequestConflict"})
 REFUSED = frozenset({"401", "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket"})
 
+CLIENT_CONFIG = Config(
+    connect_timeout=10,
+    read_timeout=60,  # losers of a contended conditional write wait for seconds
+    retries={"mode": "standard", "max_attempts": 5},
+    max_pool_connections=32,
+)
+
 
 def make_client(*, endpoint_url: str | None, access_key: str | None, secret_key: str | None, region: str) -> Any:
     """Builds a boto3 S3 client with timeouts and retries that suit conditional writes.
@@ -27,20 +34,13 @@ def make_client(*, endpoint_url: str | None, access_key: str | None, secret_key:
         secret_key: As `access_key`.
         region: Region of the bucket; any name for most servers that are not AWS.
     """
-    config = Config(
-        connect_timeout=10,
-        read_timeout=60,  # losers of a contended conditional write wait for seconds
-        retries={"mode": "standard", "max_attempts": 5},
-        max_pool_connections=32,
-        s3={"addressing_style": "path"} if endpoint_url else {},
-    )
     return boto3.client(
         "s3",
         endpoint_url=endpoint_url,
         aws_access_key_id=access_key,
         aws_secret_access_key=secret_key,
         region_name=region,
-        config=config,
+        config=CLIENT_CONFIG.merge(Config(s3={"addressing_style": "path"} if endpoint_url else {})),
     )
 
 

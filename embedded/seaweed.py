@@ -1,0 +1,121 @@
+"""SeaweedFS as the S3 server: its command, its health, its bucket."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from embedded.credentials import Credentials
+from embedded.errors import EmbeddedError
+from embedded.ports import LOOPBACK
+from embedded.processes import MARKER_VARIABLE
+from embedded.services import Service
+from embedded.settings import BUCKET, REGION, StackSettings
+
+NAME = "seaweedfs"
+
+
+def seaweed_service(settings: StackSettings, credentials: Credentials) -> Service:
+    """Returns the S3 server of a stack."""
+    s3 = settings.ports.s3
+    return Service(
+        name=NAME,
+        port=s3,
+        command=(
+            str(_binary()),
+            "mini",
+            f"-dir={settings.seaweed_data}",
+            # By default it binds every interface, reports statistics to its makers, and serves an admin page.
+            f"-ip={LOOPBACK}",
+            f"-ip.bind={LOOPBACK}",
+            "-master.telemetry=false",
+            "-admin.ui=false",
+            "-webdav=false",
+            f"-s3.port={s3}",
+            f"-master.port={s3 + 1}",
+            f"-filer.port={s3 + 2}",
+            f"-volume.port={s3 + 3}",
+            f"-admin.port={s3 + 4}",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            # A mistyped bucket is an error, as on AWS, and a full one is not deleted by one call.
+            "-s3.autoCreateBucket=false",
+            "-s3.allowDeleteBucketNotEmpty=false",
+        ),
+        environment={
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(settings.state_dir),
+            "GOMEMLIMIT": "256MiB",  # its heap otherwise doubles before it is collected
+            "AWS_ACCESS_KEY_ID": credentials.s3_access_key,
+            "AWS_SECRET_ACCESS_KEY": credentials.s3_secret_key,
+            MARKER_VARIABLE: credentials.marker,
+        },
+        directory=settings.seaweed_data,
+        probe=lambda _started: _answers(settings, credentials),
+    )
+
+
+def ensure_bucket(settings: StackSettings, credentials: Credentials) -> None:
+    """Makes the bucket if it is not there."""
+    client = _client(settings, credentials)
+    try:
+        client.create_bucket(Bucket=BUCKET)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
+            raise
+    finally:
+        client.close()
+
+
+def s3_environment(settings: StackSettings, credentials: Credentials) -> Mapping[str, str]:
+    """Returns the variables with which a command line reaches the store of the stack."""
+    return {
+        "RETRAIN_BUCKET": BUCKET,
+        "RETRAIN_S3_ENDPOINT_URL": settings.s3_url,
+        "AWS_ACCESS_KEY_ID": credentials.s3_access_key,
+        "AWS_SECRET_ACCESS_KEY": credentials.s3_secret_key,
+        "AWS_DEFAULT_REGION": REGION,
+    }
+
+
+def _answers(settings: StackSettings, credentials: Credentials) -> bool:
+    client = _client(settings, credentials)
+    try:
+        client.list_buckets()
+    except (BotoCoreError, ClientError):
+        return False
+    finally:
+        client.close()
+    return True
+
+
+def _client(settings: StackSettings, credentials: Credentials) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=settings.s3_url,
+        aws_access_key_id=credentials.s3_access_key,
+        aws_secret_access_key=credentials.s3_secret_key,
+        region_name=REGION,
+        config=Config(
+            connect_timeout=2,
+            read_timeout=30,
+            retries={"total_max_attempts": 1},
+            proxies={},
+            s3={"addressing_style": "path"},
+        ),
+    )
+
+
+def _binary() -> Path:
+    # Beside the interpreter, so that the environment need not be activated.
+    path = Path(sys.executable).with_name("weed")
+    if not path.exists():
+        raise EmbeddedError(f"{path} is not there. Install requirements-dev.txt into this environment: `make setup`.")
+    return path

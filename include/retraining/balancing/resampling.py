@@ -1,0 +1,91 @@
+"""From a frozen dataset to a published resampling plan."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pandas as pd
+
+from include.retraining.artifacts import PLAN, ResamplingRecord
+from include.retraining.balancing.plan import Plan
+from include.retraining.balancing.smote import Resampling, plan_smote
+from include.retraining.dataset.snapshot import read_snapshot, rows_of
+from include.retraining.embedding.fingerprint import fingerprint, fingerprint_components
+from include.retraining.embedding.scaling import fit_scaler
+from include.retraining.embedding.vectors import read_vectors
+from include.retraining.errors import ArtifactIntegrityError
+from include.retraining.run import Run
+from include.retraining.storage import layout
+from include.retraining.storage.base import ObjectStore, key_of, uri_of
+from include.retraining.storage.publishing import publish, read_published, sha256
+from include.retraining.storage.tables import from_parquet, to_parquet
+
+logger = logging.getLogger(__name__)
+
+ROWS = "plan.parquet"
+
+
+def resample(run: Run, snapshot_uri: str) -> ResamplingRecord:
+    """Plans SMOTE over the standard scores of the train vectors, and publishes the plan.
+
+    Neighbours are searched among standard scores, so that no feature outweighs the others by its unit.
+
+    Side effects:
+        Publishes `plan.parquet` (schema `PLAN`) under the digest of its content; a repeat writes nothing.
+
+    Raises:
+        ArtifactIntegrityError: If a parent is no train image, or a class did not reach its target.
+    """
+    snapshot = read_snapshot(run.store, snapshot_uri)
+    train = rows_of(snapshot, "train")
+    X = read_vectors(run.store, fingerprint(fingerprint_components(run.config.embedding)), list(train["image_id"]))
+    balancing = run.config.balancing
+    resampling = plan_smote(
+        fit_scaler(X).transform(X),
+        train["label"].to_numpy(),
+        train["image_id"].to_numpy(),
+        k_neighbors=balancing.k_neighbors,
+        seed=balancing.seed,
+    )
+    before = train["label"].value_counts()
+    after = before.add(resampling.plan.rows["label"].value_counts(), fill_value=0).astype(int)
+    _check(resampling.plan, train, after)
+    for warning in resampling.warnings:
+        logger.warning("%s", warning)
+    return _publish(run, resampling, before, after)
+
+
+def read_plan(store: ObjectStore, uri: str) -> Plan:
+    """Returns a published plan, verified against its manifest."""
+    return Plan(from_parquet(read_published(store, key_of(store, uri), ROWS), PLAN, uri))
+
+
+def _publish(run: Run, resampling: Resampling, before: pd.Series, after: pd.Series) -> ResamplingRecord:
+    body = to_parquet(resampling.plan.rows, PLAN)
+    digest = sha256(body)[:16]
+    prefix = layout.resampling(run.classifier, digest)
+    publish(run.store, prefix, {ROWS: body})
+    labels = run.config.labels
+    return ResamplingRecord(
+        uri=uri_of(run.store, prefix),
+        digest=digest,
+        counts_before={label: int(before.get(label, 0)) for label in labels},
+        counts_after={label: int(after.get(label, 0)) for label in labels},
+        neighbours=resampling.neighbours,
+        warnings=resampling.warnings,
+    )
+
+
+def _check(plan: Plan, train: pd.DataFrame, after: pd.Series) -> None:
+    """Refuses a plan that leaks or does not balance. It is checked in every run, not only in tests."""
+    label_of = train.set_index("image_id")["label"]
+    for parent in ("base", "neighbour"):
+        found = plan.rows[parent].map(label_of)
+        strangers = int(np.count_nonzero(found.to_numpy() != plan.rows["label"].to_numpy()))
+        if strangers:
+            raise ArtifactIntegrityError(
+                "resampling plan", f"each {parent} a train image of the row's class", f"{strangers} that are not"
+            )
+    if after.nunique() != 1:
+        raise ArtifactIntegrityError("resampling plan", "classes of one size", f"{after.to_dict()}")

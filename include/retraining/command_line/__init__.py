@@ -1,0 +1,1 @@
+"""The command line over the same steps as the Dag. Beside `include.orchestration`, all that reads the environment."""

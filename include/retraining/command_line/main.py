@@ -1,0 +1,74 @@
+"""Parses the command line, turns errors into messages: 0 is success, 1 an error or a problem found, 2 wrong usage."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from datetime import date
+
+from include.retraining.command_line import models, runs
+from include.retraining.command_line.environment import classifiers_directory, store_from
+from include.retraining.config import load_classifier
+from include.retraining.errors import RetrainingError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit status."""
+    parsed = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO if parsed.verbose else logging.ERROR, format="%(levelname)s %(message)s")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if parsed.verbose else "3")
+    try:
+        config = load_classifier(parsed.classifier, classifiers_directory())
+        status: int = parsed.command(parsed, config, store_from(os.environ))
+    except RetrainingError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; the same command takes up where it stopped\n")
+        return 130
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m include.retraining",
+        description="Retrains image classifiers whose classes are badly imbalanced.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="retrain a classifier on what was delivered for some days")
+    _common(run)
+    run.add_argument(
+        "--from", dest="start", type=_day, required=True, metavar="DAY", help="first day, such as 2026-01-05"
+    )
+    run.add_argument("--to", dest="end", type=_day, metavar="DAY", help="last day, itself included; default: the first")
+    run.add_argument("--no-promote", action="store_true", help="decide and report, but leave the champion alone")
+    run.set_defaults(command=runs.run)
+
+    model = commands.add_parser("models", help="look at the model versions and the champion")
+    verbs = model.add_subparsers(required=True, metavar="VERB")
+    listing = verbs.add_parser("list", help="all versions, newest data first")
+    showing = verbs.add_parser("show", help="one version: where it comes from and how good it is")
+    verifying = verbs.add_parser("verify", help="compare every file with its sha256")
+    for verb, command in ((listing, models.list_versions), (showing, models.show), (verifying, models.verify)):
+        _common(verb)
+        verb.set_defaults(command=command)
+    for verb in (showing, verifying):
+        verb.add_argument("version", nargs="?", help="name of the version; default: the champion")
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("classifier", metavar="CLASSIFIER", help="name of a file in include/classifiers, without .yaml")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    parser.add_argument("--verbose", action="store_true", help="log what happens to standard error")
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a day such as 2026-01-05, got {text!r}") from None

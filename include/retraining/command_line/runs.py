@@ -1,0 +1,63 @@
+"""`run`: a whole retraining without Airflow."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime, time, timedelta
+
+from include.retraining.artifacts import EvaluationRecord, IntakeRecord, SelectionRecord, Window
+from include.retraining.command_line.output import print_json, print_table, progress_bars
+from include.retraining.config import ClassifierConfig
+from include.retraining.pipeline import Outcome, retrain
+from include.retraining.run import EVALUATION, INTAKE, SELECTION, Run
+from include.retraining.storage.base import ObjectStore
+
+
+def run(arguments: argparse.Namespace, config: ClassifierConfig, store: ObjectStore) -> int:
+    """Retrains on the days asked for; exit status 0 whether or not the challenger was promoted."""
+    last = arguments.end or arguments.start
+    window = Window(
+        start=datetime.combine(arguments.start, time.min, tzinfo=UTC),
+        end=datetime.combine(last + timedelta(days=1), time.min, tzinfo=UTC),
+    )
+    this_run = Run(
+        config=config,
+        store=store,
+        window=window,
+        run_id=f"command-line__{arguments.start.isoformat()}_{last.isoformat()}",
+        started_at=datetime.now(UTC),  # noqa: TID251 (a command line is where time comes from)
+    )
+    with progress_bars() as progress:
+        outcome = retrain(this_run, allowed=not arguments.no_promote, progress=progress)
+    if arguments.json:
+        print_json(
+            {"run_id": this_run.run_id, "outcome": outcome, "intake": this_run.recall_if_any(INTAKE, IntakeRecord)}
+        )
+    else:
+        _print(this_run, outcome)
+    return 0
+
+
+def _print(this_run: Run, outcome: Outcome) -> None:
+    if not outcome.delivered or outcome.decision is None:
+        window = this_run.window
+        print(f"Nothing was delivered for {this_run.classifier} from {window.start:%Y-%m-%d} to {window.end:%Y-%m-%d}.")
+        return
+    intake = this_run.recall(INTAKE, IntakeRecord)
+    quarantined = sum(intake.quarantined.values())
+    print(
+        f"delivered {intake.delivered}, accepted {intake.accepted}, skipped {intake.skipped}, quarantined {quarantined}"
+    )
+    evaluation = this_run.recall(EVALUATION, EvaluationRecord)
+    rows = [
+        (it.name, it.validation.macro_recall, evaluation.candidates[it.name].macro_recall)
+        for it in this_run.recall(SELECTION, SelectionRecord).candidates
+    ]
+    print_table("Candidates, by macro recall", ("candidate", "validation", "test (not used to choose)"), rows)
+    print_table(
+        "Gates", ("gate", "passed", "why"), [(it.gate, it.passed, it.sentence) for it in outcome.decision.gates]
+    )
+    print(f"challenger {outcome.decision.challenger}: {'promoted' if outcome.decision.approved else 'not promoted'}")
+    for reason in outcome.decision.reasons:
+        print(f"  because {reason}")
+    print(f"report {outcome.report_uri}")

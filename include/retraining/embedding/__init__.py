@@ -1,0 +1,1 @@
+"""The embedding stage: images become vectors, through a network that was trained on ImageNet."""

@@ -1,0 +1,96 @@
+"""The probabilities that a model version gives to test images: from served bytes, computed once for each pair."""
+
+from __future__ import annotations
+
+import io
+import logging
+
+import numpy as np
+import pandas as pd
+
+from include.retraining.embedding.images import read_images
+from include.retraining.errors import ArtifactIntegrityError
+from include.retraining.registry import LABELS, MODEL
+from include.retraining.run import Run
+from include.retraining.storage import layout
+from include.retraining.storage.base import uri_of
+from include.retraining.storage.publishing import (
+    publish,
+    read_manifest,
+    read_manifest_if_any,
+    read_published,
+    sha256,
+)
+from include.retraining.storage.records import from_json
+
+logger = logging.getLogger(__name__)
+
+SCORES = "scores.npy"
+BATCH = 64
+
+
+def test_digest(rows: pd.DataFrame) -> str:
+    """Returns a digest of test rows: their image ids and labels, in image id order."""
+    lines = "".join(f"{row.image_id}\t{row.label}\n" for row in rows.itertuples(index=False))
+    return sha256(lines.encode())[:16]
+
+
+def version_scores(run: Run, version: str, rows: pd.DataFrame, *, expected_digest: str | None = None) -> np.ndarray:
+    """Returns a version's probabilities for test images, computing them if that never happened.
+
+    Args:
+        run: Where everything is.
+        version: Name of the version.
+        rows: Test rows (schema `SNAPSHOT`) in image id order.
+        expected_digest: Content digest that the version must have; None to take its manifest's word.
+
+    Returns:
+        Shape `(n_rows, n_classes)`, float32, columns in the order of the run's recipe.
+
+    Raises:
+        ArtifactIntegrityError: If the version is not whole, is not the one expected, or knows other labels.
+    """
+    prefix = layout.version(run.classifier, version)
+    manifest = read_manifest(run.store, prefix)
+    if expected_digest not in (None, manifest.digest):
+        raise ArtifactIntegrityError(
+            uri_of(run.store, prefix), f"content {expected_digest}", f"content {manifest.digest}"
+        )
+    _require_labels(run, prefix)
+    # The key holds the model's own digest, so that scores of another model under the same name are never taken.
+    scores = layout.evaluation(run.classifier, f"{version}-{manifest.digest[:12]}", test_digest(rows))
+    if read_manifest_if_any(run.store, scores) is None:
+        publish(run.store, scores, {SCORES: _to_npy(_predict(run, prefix, rows))})
+    else:
+        logger.info("scores of version %s on these test rows are stored already", version)
+    stored: np.ndarray = np.load(io.BytesIO(read_published(run.store, scores, SCORES)), allow_pickle=False)
+    return stored
+
+
+def _predict(run: Run, prefix: str, rows: pd.DataFrame) -> np.ndarray:
+    from include.retraining.training.keras_file import from_bytes  # loads TensorFlow: seconds
+
+    model = from_bytes(read_published(run.store, prefix, MODEL))
+    images = list(read_images(run.store, list(rows["key"]), list(rows["bytes_sha256"])))
+    probabilities = np.empty((len(images), len(run.config.labels)), dtype=np.float32)
+    by_size: dict[tuple[int, ...], list[int]] = {}
+    for index, image in enumerate(images):
+        by_size.setdefault(image.shape, []).append(index)
+    for members in by_size.values():
+        for start in range(0, len(members), BATCH):
+            batch = members[start : start + BATCH]
+            probabilities[batch] = np.asarray(model(np.stack([images[index] for index in batch]), training=False))
+    return probabilities
+
+
+def _require_labels(run: Run, prefix: str) -> None:
+    uri = uri_of(run.store, f"{prefix}{LABELS}")
+    labels = from_json(tuple[str, ...], read_published(run.store, prefix, LABELS), uri)
+    if labels != run.config.labels:
+        raise ArtifactIntegrityError(uri, f"the labels {list(run.config.labels)}", f"{list(labels)}")
+
+
+def _to_npy(scores: np.ndarray) -> bytes:
+    sink = io.BytesIO()
+    np.save(sink, scores, allow_pickle=False)
+    return sink.getvalue()

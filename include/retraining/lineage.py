@@ -1,0 +1,33 @@
+"""What a result depends on beside its data: the code, the recipe and the libraries that change numbers."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+from include.retraining.config import ClassifierConfig
+
+LIBRARIES = ("numpy", "scikit-learn", "imbalanced-learn", "keras", "tensorflow", "pillow")
+
+
+@cache
+def code_digest() -> str:
+    """Returns the sha256 over the library's source files, in the order of their paths."""
+    root = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(f"{path.relative_to(root)}\x00".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def config_digest(config: ClassifierConfig) -> str:
+    """Returns the sha256 of a recipe, whatever the order and the comments of its YAML."""
+    return hashlib.sha256(config.model_dump_json().encode()).hexdigest()
+
+
+def library_versions() -> dict[str, str]:
+    """Returns the installed versions of the libraries that change numbers."""
+    return {name: version(name) for name in LIBRARIES}

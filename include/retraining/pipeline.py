@@ -1,0 +1,96 @@
+"""The whole retraining in one process: the steps in the order in which the Dag runs them. No Airflow needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from include.retraining import steps
+from include.retraining.artifacts import PromotionDecision
+from include.retraining.run import DECISION, Run
+
+Item = TypeVar("Item")
+
+
+class Progress(Protocol):
+    """What is told while a retraining goes on."""
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        """Tells that `done` of `total` parts of a step are done."""
+        ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a retraining ended.
+
+    Attributes:
+        delivered: Whether there was anything to take in; nothing else happened if not.
+        decision: The decision, None where nothing was delivered.
+        report_uri: The report; empty where nothing was delivered.
+    """
+
+    delivered: bool
+    decision: PromotionDecision | None
+    report_uri: str
+
+
+def retrain(run: Run, *, allowed: bool, progress: Progress) -> Outcome:
+    """Retrains one classifier, from its deliveries to the decision on a promotion.
+
+    Args:
+        run: What and where.
+        allowed: Whether the champion may be replaced; if not, it is decided and reported all the same.
+        progress: Told before and after each part of a step.
+
+    Raises:
+        RetrainingError: As the steps do; the report of what was reached is written first.
+    """
+    listings = _one("list_batch", lambda: steps.list_batch(run), progress)
+    if not listings:
+        return Outcome(delivered=False, decision=None, report_uri="")
+    try:
+        _train_and_decide(run, listings, progress, allowed=allowed)
+    finally:
+        report_uri = _one("publish_report", lambda: steps.publish_report(run), progress)
+    return Outcome(delivered=True, decision=run.recall(DECISION, PromotionDecision), report_uri=report_uri)
+
+
+def _train_and_decide(run: Run, listings: list[str], progress: Progress, *, allowed: bool) -> None:
+    facts = _each("inspect_images", listings, lambda listing: steps.inspect_images(run, listing), progress)
+    verdicts = _one("validate_batch", lambda: steps.validate_batch(run, facts), progress)
+    _one("quarantine_images", lambda: steps.quarantine_images(run, verdicts), progress)
+    intake = _one("accept_batch", lambda: steps.accept_batch(run, verdicts), progress)
+    snapshot = _one("freeze_snapshot", lambda: steps.freeze_snapshot(run, intake), progress)
+    shards = _one("plan_shards", lambda: steps.plan_shards(run, snapshot), progress)
+    _each("extract_embeddings", shards, lambda shard: steps.extract_embeddings(run, shard), progress)
+    resampling = _one("plan_resampling", lambda: steps.plan_resampling(run, snapshot), progress)
+    names = [candidate.name for candidate in run.config.candidates]
+    candidates = _each(
+        "train_candidate", names, lambda name: steps.train_candidate(run, name, snapshot, resampling), progress
+    )
+    selection = _one("select_challenger", lambda: steps.select_challenger(run, candidates), progress)
+    version = _one("export_model", lambda: steps.export_model(run, selection, snapshot, resampling), progress)
+    evaluation = _one(
+        "evaluate_challenger", lambda: steps.evaluate_challenger(run, version, selection, snapshot), progress
+    )
+    decision = _one("decide_promotion", lambda: steps.decide_promotion(run, evaluation, allowed=allowed), progress)
+    if run.load(decision, PromotionDecision).approved:
+        _one("promote_challenger", lambda: steps.promote_challenger(run, decision), progress)
+
+
+def _one(step: str, call: Callable[[], Item], progress: Progress) -> Item:
+    progress(step, 0, 1)
+    result = call()
+    progress(step, 1, 1)
+    return result
+
+
+def _each(step: str, items: list[str], call: Callable[[str], Item], progress: Progress) -> list[Item]:
+    results: list[Item] = []
+    for done, item in enumerate(items):
+        progress(step, done, len(items))
+        results.append(call(item))
+    progress(step, len(items), len(items))
+    return results

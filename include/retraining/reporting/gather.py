@@ -1,0 +1,168 @@
+"""Everything that a run left behind, as one value; how it looks is in `report.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from include.retraining import registry
+from include.retraining.artifacts import (
+    EmbeddingRecord,
+    EvaluationRecord,
+    IntakeRecord,
+    Lineage,
+    Move,
+    PromotionDecision,
+    ResamplingRecord,
+    SelectionRecord,
+    SnapshotRecord,
+    VersionRecord,
+    Window,
+)
+from include.retraining.errors import ArtifactIntegrityError
+from include.retraining.run import (
+    DECISION,
+    EMBEDDING,
+    EVALUATION,
+    INTAKE,
+    PROMOTION,
+    RESAMPLING,
+    SELECTION,
+    SNAPSHOT,
+    VERSION,
+    Run,
+)
+
+Record = TypeVar("Record")
+Progress = Literal["done", "not due", "not reached"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How far a run came in one stage.
+
+    Attributes:
+        name: Name of the stage.
+        progress: Whether its record is there; "not due" for the promotion of a refused challenger.
+    """
+
+    name: str
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What is known of one run; None where the run did not come so far.
+
+    Attributes:
+        classifier: Name of the classifier.
+        description: One sentence about it.
+        labels: The classes, in their order.
+        run_id: Name of the run.
+        window: The run's window.
+        intake: What became of the delivery.
+        snapshot: The frozen dataset.
+        embedding: What the vectors cost.
+        resampling: What SMOTE does to the classes.
+        selection: The contest between the candidates.
+        version: The published challenger.
+        lineage: What the challenger was made from.
+        evaluation: Challenger and champion on the test rows.
+        decision: What the gates said.
+        promotion: The move of the champion pointer.
+        unreadable: One sentence a record that is there and cannot be read.
+    """
+
+    classifier: str
+    description: str
+    labels: tuple[str, ...]
+    run_id: str
+    window: Window
+    intake: IntakeRecord | None = None
+    snapshot: SnapshotRecord | None = None
+    embedding: EmbeddingRecord | None = None
+    resampling: ResamplingRecord | None = None
+    selection: SelectionRecord | None = None
+    version: VersionRecord | None = None
+    lineage: Lineage | None = None
+    evaluation: EvaluationRecord | None = None
+    decision: PromotionDecision | None = None
+    promotion: Move | None = None
+    unreadable: tuple[str, ...] = ()
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages in their order, with how far the run came."""
+        refused = self.decision is not None and not self.decision.approved
+        records = {
+            "intake": self.intake,
+            "dataset": self.snapshot,
+            "embedding": self.embedding,
+            "balancing": self.resampling,
+            "training": self.selection,
+            "export": self.version,
+            "evaluation": self.evaluation,
+            "decision": self.decision,
+            "promotion": self.promotion,
+        }
+        missing: dict[str, Progress] = {"promotion": "not due"} if refused else {}
+        return tuple(
+            Stage(name, "done" if record is not None else missing.get(name, "not reached"))
+            for name, record in records.items()
+        )
+
+    @property
+    def last_stage(self) -> str | None:
+        """Name of the last stage that left its record, or None."""
+        done = [stage.name for stage in self.stages if stage.progress == "done"]
+        return done[-1] if done else None
+
+
+def gather(run: Run) -> RunReport:
+    """Reads whatever the run recorded; a broken record is named, not fatal."""
+    problems: list[str] = []
+    version = _recall(run, VERSION, VersionRecord, problems)
+    decision = _recall(run, DECISION, PromotionDecision, problems)
+    return RunReport(
+        classifier=run.classifier,
+        description=run.config.description,
+        labels=run.config.labels,
+        run_id=run.run_id,
+        window=run.window,
+        intake=_recall(run, INTAKE, IntakeRecord, problems),
+        snapshot=_recall(run, SNAPSHOT, SnapshotRecord, problems),
+        embedding=_recall(run, EMBEDDING, EmbeddingRecord, problems),
+        resampling=_recall(run, RESAMPLING, ResamplingRecord, problems),
+        selection=_recall(run, SELECTION, SelectionRecord, problems),
+        version=version,
+        lineage=_lineage(run, version, problems),
+        evaluation=_recall(run, EVALUATION, EvaluationRecord, problems),
+        decision=decision,
+        promotion=_move_of(decision, _recall(run, PROMOTION, Move, problems)),
+        unreadable=tuple(problems),
+    )
+
+
+def _recall(run: Run, name: str, kind: type[Record], problems: list[str]) -> Record | None:
+    try:
+        return run.recall_if_any(name, kind)
+    except ArtifactIntegrityError as error:
+        problems.append(str(error))
+        return None
+
+
+def _lineage(run: Run, version: VersionRecord | None, problems: list[str]) -> Lineage | None:
+    if version is None:
+        return None
+    try:
+        return registry.read_version(run.store, run.classifier, version.name).lineage
+    except ArtifactIntegrityError as error:
+        problems.append(str(error))
+        return None
+
+
+def _move_of(decision: PromotionDecision | None, move: Move | None) -> Move | None:
+    """Drops the move of an earlier attempt of the same run, whose decision was another."""
+    if decision is None or move is None or not decision.approved or move.resulting != decision.challenger:
+        return None
+    return move

@@ -1,0 +1,75 @@
+"""The one sentence that a reader of a report must not miss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from include.retraining.artifacts import PromotionDecision
+from include.retraining.reporting.gather import RunReport
+
+Verdict = Literal["promoted", "approved", "kept", "stopped"]
+
+
+@dataclass(frozen=True)
+class Headline:
+    """How a run ended.
+
+    Attributes:
+        verdict: Whether the champion was replaced, could have been, was kept, or was never in question.
+        title: Two or three words.
+        sentence: What happened and why.
+    """
+
+    verdict: Verdict
+    title: str
+    sentence: str
+
+
+def headline_of(report: RunReport) -> Headline:
+    """Returns how a run ended, in one sentence."""
+    decision = report.decision
+    if decision is None:
+        return _stopped(report)
+    if not decision.approved:
+        return _kept(decision, is_same_model=report.evaluation is not None and report.evaluation.is_same_model)
+    gates = f"passed all {len(decision.gates)} gates"
+    if report.promotion is None:
+        return Headline(
+            "approved",
+            "Approved, not promoted",
+            f"Challenger {decision.challenger} {gates}, but the champion was not moved: the run was not asked to "
+            "promote, its approval was withheld, the champion changed meanwhile, or the promotion failed.",
+        )
+    replaced = report.promotion.incumbent
+    became = f"replaced {replaced} as champion" if replaced else "became the first champion"
+    return Headline("promoted", "New champion", f"Version {decision.challenger} {became}: it {gates}.")
+
+
+def _kept(decision: PromotionDecision, *, is_same_model: bool) -> Headline:
+    champion, challenger = decision.champion, decision.challenger
+    if is_same_model:
+        return Headline("kept", "Champion kept", f"Champion {champion} stays: retraining gave the same model again.")
+    first, *others = decision.reasons or ("no reason was recorded",)
+    more = f" (and {len(others)} more reason{'s' if len(others) > 1 else ''})" if others else ""
+    refusal = f"challenger {challenger} was refused: {first.rstrip('.')}{more}."
+    if champion is None:
+        return Headline("kept", "Challenger refused", f"No model is in production, and {refusal}")
+    return Headline("kept", "Champion kept", f"Champion {champion} stays, since {refusal}")
+
+
+def _stopped(report: RunReport) -> Headline:
+    untouched = "the champion was not touched."
+    if report.last_stage is None:
+        return Headline(
+            "stopped",
+            "Nothing was retrained",
+            f"The run left no record: its window held no delivery, or its intake failed; {untouched}",
+        )
+    if report.intake is not None and report.intake.delivered == 0 and report.snapshot is None:
+        return Headline("stopped", "Nothing was retrained", f"The window held no delivery; {untouched}")
+    return Headline(
+        "stopped",
+        f"Stopped after {report.last_stage}",
+        f"The run came as far as {report.last_stage} and made no decision; {untouched}",
+    )

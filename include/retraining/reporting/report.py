@@ -1,0 +1,126 @@
+"""Renders the report of a run and puts it beside the run's records. It works for every run, however far it came."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from include.retraining.artifacts import CandidateRecord, ClassificationMetrics
+from include.retraining.reporting.gather import RunReport, gather
+from include.retraining.reporting.headline import headline_of
+from include.retraining.reporting.metrics import SCORES, metrics_json
+from include.retraining.reporting.plots import (
+    Panel,
+    confusion_cells,
+    count_bars,
+    loss_panels,
+    recall_panels,
+    share_bars,
+)
+from include.retraining.reporting.templating import make_environment
+from include.retraining.run import METRICS, REPORT, Run
+from include.retraining.storage.base import uri_of
+from include.retraining.storage.publishing import content_type_of
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ScoreName:
+    """How a metric is presented.
+
+    Attributes:
+        name: Field of `ClassificationMetrics`.
+        title: Its name for people.
+        meaning: What it is the mean of, in a few words.
+    """
+
+    name: str
+    title: str
+    meaning: str
+
+
+SCORE_NAMES = tuple(
+    ScoreName(name, title, meaning)
+    for name, (title, meaning) in zip(
+        SCORES,
+        (
+            ("Macro recall", "mean of the recalls of all classes (balanced accuracy)"),
+            ("Macro F1", "mean of the F1 scores of all classes"),
+            ("G-mean of recalls", "geometric mean of the recalls of all classes"),
+            ("G-mean, one against the rest", "mean over classes of √(recall × specificity)"),
+            ("Minimum recall", "recall of the worst class"),
+            ("Accuracy", "share of right predictions under the test rows' own class distribution"),
+            ("Calibration error (ECE)", "15 bins of equal width; lower is better"),
+        ),
+        strict=True,
+    )
+)
+TILES = ("macro_recall", "minimum_recall", "geometric_mean", "ece")
+
+
+@dataclass(frozen=True)
+class CandidateRow:
+    """A candidate as the report shows it.
+
+    Attributes:
+        record: What training recorded.
+        test: Its metrics on the test rows, or None where the run was not evaluated.
+        recall_panel: Its macro recall on validation over epochs.
+        loss_panel: Its training loss over epochs.
+    """
+
+    record: CandidateRecord
+    test: ClassificationMetrics | None
+    recall_panel: Panel | None
+    loss_panel: Panel | None
+
+
+def publish_report(run: Run) -> str:
+    """Writes `report.html` and `metrics.json` of a run, whatever it recorded; returns the report's URI.
+
+    Side effects:
+        Both objects are overwritten: the same records give the same bytes.
+    """
+    report = gather(run)
+    for name, body in ((METRICS, metrics_json(report)), (REPORT, render_report(report).encode())):
+        run.store.put(f"{run.prefix}{name}", body, content_type=content_type_of(name))
+    uri = uri_of(run.store, f"{run.prefix}{REPORT}")
+    logger.info("report published uri=%s last_stage=%s", uri, report.last_stage)
+    return uri
+
+
+def render_report(report: RunReport) -> str:
+    """Returns the report as one HTML page that loads nothing from elsewhere."""
+    resampling, evaluation = report.resampling, report.evaluation
+    recalls = [metrics.recall for metrics in _models(report)]
+    template = make_environment().get_template("report.html.j2")
+    return template.render(
+        report=report,
+        headline=headline_of(report),
+        score_names=SCORE_NAMES,
+        tiles=[score for score in SCORE_NAMES if score.name in TILES],
+        candidates=_candidate_rows(report),
+        count_plot=resampling and count_bars(report.labels, resampling.counts_before, resampling.counts_after),
+        recall_plot=share_bars(report.labels, *recalls) if recalls else None,
+        confusion=evaluation and confusion_cells(evaluation.challenger),
+    )
+
+
+def _models(report: RunReport) -> list[ClassificationMetrics]:
+    """Returns the challenger's metrics, then the champion's if there is one."""
+    if report.evaluation is None:
+        return []
+    both = (report.evaluation.challenger, report.evaluation.champion)
+    return [metrics for metrics in both if metrics is not None]
+
+
+def _candidate_rows(report: RunReport) -> list[CandidateRow]:
+    if report.selection is None:
+        return []
+    candidates = report.selection.candidates
+    tested = report.evaluation.candidates if report.evaluation else {}
+    return [
+        CandidateRow(record, tested.get(record.name), recall, loss)
+        for record, recall, loss in zip(candidates, recall_panels(candidates), loss_panels(candidates), strict=True)
+    ]

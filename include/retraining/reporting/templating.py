@@ -1,0 +1,52 @@
+"""The Jinja environment of every page: everything is escaped, and numbers look the same everywhere."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+TEMPLATES = Path(__file__).parent / "templates"
+UNDEFINED = "–"
+
+
+def make_environment(*directories: Path) -> Environment:
+    """Builds the environment over some directories and, last, the shared templates of this package."""
+    environment = Environment(
+        loader=FileSystemLoader([*directories, TEMPLATES]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(count=count, score=score, difference=difference, moment=moment, words=words)
+    return environment
+
+
+def count(value: int) -> str:
+    """Returns a whole number with thousands apart."""
+    return f"{value:,}"
+
+
+def score(value: float | None) -> str:
+    """Returns a metric with four digits, or a dash where it is undefined."""
+    return UNDEFINED if value is None else f"{value:.4f}"
+
+
+def difference(value: float | None, reference: float | None) -> str:
+    """Returns how much a metric is above a reference, signed, or a dash where one is undefined."""
+    if value is None or reference is None:
+        return UNDEFINED
+    return f"{value - reference:+.4f}".replace("-", "−")
+
+
+def moment(value: datetime) -> str:
+    """Returns a moment to the minute; every moment of the project is in UTC."""
+    return f"{value:%Y-%m-%d %H:%M} UTC"
+
+
+def words(name: str) -> str:
+    """Returns an identifier as words."""
+    return name.replace("_", " ")

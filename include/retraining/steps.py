@@ -1,0 +1,216 @@
+"""One public function a task: load what earlier steps left, call the stage, keep the result, return where it is.
+
+Every step may be killed and repeated: its outputs are named by their content or by the run, manifests come last.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from include.retraining.artifacts import (
+    CandidateRecord,
+    EvaluationRecord,
+    IntakeRecord,
+    Move,
+    PromotionDecision,
+    ResamplingRecord,
+    SelectionRecord,
+    SnapshotRecord,
+    VersionRecord,
+)
+from include.retraining.run import (
+    DECISION,
+    EMBEDDING,
+    EVALUATION,
+    INTAKE,
+    PROMOTION,
+    RESAMPLING,
+    SELECTION,
+    SNAPSHOT,
+    VERSION,
+    Run,
+)
+
+logger = logging.getLogger(__name__)
+
+
+def list_batch(run: Run) -> list[str]:
+    """Lists what was delivered for the window's days, in shards.
+
+    Side effects:
+        Removes what an earlier attempt of the same run recorded, then writes one listing a shard.
+
+    Returns:
+        URIs of the listings; empty where nothing was delivered.
+    """
+    from include.retraining.intake import exchange
+    from include.retraining.intake.listing import list_delivery
+
+    run.forget()
+    return exchange.keep_listings(run, list_delivery(run))
+
+
+def inspect_images(run: Run, listing_uri: str) -> str:
+    """Finds out the facts about one shard's images; returns the URI of the facts."""
+    from include.retraining.intake import exchange
+    from include.retraining.intake.inspection import inspect
+
+    listing = exchange.recall_listing(run, listing_uri)
+    return exchange.keep_facts(run, listing_uri, inspect(run, listing))
+
+
+def validate_batch(run: Run, facts_uris: Sequence[str]) -> str:
+    """Judges every delivered image and the batch as a whole; returns the URI of the verdicts."""
+    from include.retraining.intake import exchange
+    from include.retraining.intake.batches import earlier_images
+    from include.retraining.intake.verdicts import judge
+
+    facts = exchange.recall_facts(run, facts_uris)
+    verdicts = judge(run, facts, earlier_images(run.store, run.classifier, facts["date"].min()))
+    return exchange.keep_verdicts(run, verdicts)
+
+
+def quarantine_images(run: Run, verdicts_uri: str) -> str:
+    """Copies refused images into quarantine with their reasons; returns the URI of the verdicts."""
+    from include.retraining.intake import exchange
+    from include.retraining.intake.acceptance import quarantine_images as quarantine
+
+    quarantine(run, exchange.recall_verdicts(run, verdicts_uri))
+    return verdicts_uri
+
+
+def accept_batch(run: Run, verdicts_uri: str) -> str:
+    """Publishes the accepted images as batches, or refuses the delivery; returns the URI of the intake's record.
+
+    Raises:
+        DataContractError: If a batch as a whole breaks the contract.
+    """
+    from include.retraining.intake import exchange
+    from include.retraining.intake.acceptance import accept_batches
+
+    return run.record(INTAKE, accept_batches(run, exchange.recall_verdicts(run, verdicts_uri)))
+
+
+def freeze_snapshot(run: Run, intake_uri: str) -> str:
+    """Freezes all accepted batches up to the end of the window; returns the URI of the snapshot's record.
+
+    Raises:
+        KeyError: If the run's intake left no record: batches are complete only then.
+    """
+    from include.retraining.dataset.snapshot import freeze
+
+    run.load(intake_uri, IntakeRecord)
+    return run.record(SNAPSHOT, freeze(run))
+
+
+def plan_shards(run: Run, snapshot_uri: str) -> list[str]:
+    """Finds the images that have no vector yet; returns the URIs of the shards, none if every vector is stored."""
+    from include.retraining.embedding.shards import keep_shard, plan
+
+    record, shards = plan(run, run.load(snapshot_uri, SnapshotRecord).uri)
+    run.record(EMBEDDING, record)
+    return [keep_shard(run, index, shard) for index, shard in enumerate(shards)]
+
+
+def extract_embeddings(run: Run, shard_uri: str) -> str:
+    """Computes the vectors of one shard; returns the URI of the part that holds them."""
+    from include.retraining.embedding.shards import Shard, extract
+
+    return extract(run, run.load(shard_uri, Shard))
+
+
+def plan_resampling(run: Run, snapshot_uri: str) -> str:
+    """Plans SMOTE on the train vectors; returns the URI of the plan's record."""
+    from include.retraining.balancing.resampling import resample
+
+    return run.record(RESAMPLING, resample(run, run.load(snapshot_uri, SnapshotRecord).uri))
+
+
+def train_candidate(run: Run, name: str, snapshot_uri: str, resampling_uri: str) -> str:
+    """Trains one candidate; returns the URI of its record."""
+    from include.retraining.training.candidates import candidate_of, train
+
+    record = train(
+        run,
+        candidate_of(run.config, name),
+        run.load(snapshot_uri, SnapshotRecord),
+        run.load(resampling_uri, ResamplingRecord),
+    )
+    return run.record(f"candidates/{record.strategy}-{record.head}.json", record)
+
+
+def select_challenger(run: Run, candidate_uris: Sequence[str]) -> str:
+    """Chooses the challenger on the validation split; returns the URI of the selection."""
+    from include.retraining.training.candidates import select
+
+    return run.record(SELECTION, select([run.load(uri, CandidateRecord) for uri in candidate_uris]))
+
+
+def export_model(run: Run, selection_uri: str, snapshot_uri: str, resampling_uri: str) -> str:
+    """Publishes the challenger as a model version; returns the URI of the version's record."""
+    from include.retraining.training.export import export
+
+    version = export(
+        run,
+        run.load(selection_uri, SelectionRecord).candidates[0],
+        run.load(snapshot_uri, SnapshotRecord),
+        run.load(resampling_uri, ResamplingRecord),
+    )
+    return run.record(VERSION, version)
+
+
+def evaluate_challenger(run: Run, version_uri: str, selection_uri: str, snapshot_uri: str) -> str:
+    """Scores challenger and champion on the same test rows; returns the URI of the evaluation."""
+    from include.retraining.evaluation.comparison import evaluate
+
+    evaluation = evaluate(
+        run,
+        run.load(version_uri, VersionRecord),
+        run.load(selection_uri, SelectionRecord),
+        run.load(snapshot_uri, SnapshotRecord),
+    )
+    return run.record(EVALUATION, evaluation)
+
+
+def decide_promotion(run: Run, evaluation_uri: str, *, allowed: bool) -> str:
+    """Decides whether the challenger replaces the champion, and journals the decision; returns its URI."""
+    from include.retraining.promotion import journal
+    from include.retraining.promotion.decision import decide
+    from include.retraining.registry import champion
+
+    pointer, etag = champion(run.store, run.classifier)
+    decision = decide(
+        run.config,
+        run.load(evaluation_uri, EvaluationRecord),
+        pointer,
+        etag,
+        allowed=allowed,
+        run_id=run.run_id,
+        decided_at=run.started_at,
+    )
+    journal.append(run.store, run.classifier, decision)
+    logger.info(
+        "decision approved=%s challenger=%s reasons=%s", decision.approved, decision.challenger, decision.reasons
+    )
+    return run.record(DECISION, decision)
+
+
+def promote_challenger(run: Run, decision_uri: str) -> Move | PromotionDecision:
+    """Moves the champion pointer to an approved challenger.
+
+    Returns:
+        The move, or the refusal where another run moved the champion after the decision.
+    """
+    from include.retraining.promotion.promotion import promote
+
+    outcome = promote(run, run.load(decision_uri, PromotionDecision))
+    run.record(PROMOTION if isinstance(outcome, Move) else DECISION, outcome)
+    return outcome
+
+
+def publish_report(run: Run) -> str:
+    """Writes the report of whatever the run came to; returns its URI."""
+    from include.retraining.reporting.report import publish_report as publish
+
+    return publish(run)

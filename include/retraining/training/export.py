@@ -1,0 +1,122 @@
+"""The challenger as one artifact: raw pixels in, label probabilities out, described by the files beside it."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import keras
+import numpy as np
+
+from include.retraining.artifacts import CandidateRecord, Lineage, ResamplingRecord, SnapshotRecord, VersionRecord
+from include.retraining.dataset.snapshot import read_snapshot, rows_of
+from include.retraining.embedding.extractor import build_extractor
+from include.retraining.embedding.fingerprint import fingerprint, fingerprint_components
+from include.retraining.embedding.images import read_images
+from include.retraining.embedding.vectors import read_vectors
+from include.retraining.errors import ArtifactIntegrityError
+from include.retraining.lineage import code_digest, config_digest, library_versions
+from include.retraining.registry import CANDIDATE, LABELS, LINEAGE, MODEL, RECIPE, publish_version, version_name
+from include.retraining.run import Run
+from include.retraining.storage import layout
+from include.retraining.storage.base import uri_of
+from include.retraining.storage.publishing import manifest_of
+from include.retraining.storage.records import to_json
+from include.retraining.training import keras_file
+from include.retraining.training.candidates import read_head
+from include.retraining.training.head import Head
+
+logger = logging.getLogger(__name__)
+
+GOLDEN_IMAGES = 64
+TOLERANCE = 1e-3  # of a probability: the stored vectors and the export run the same graph with other batch shapes
+
+
+def export(
+    run: Run, challenger: CandidateRecord, snapshot: SnapshotRecord, resampling: ResamplingRecord
+) -> VersionRecord:
+    """Publishes the challenger as a model version after comparing the exported bytes with the candidate.
+
+    Side effects:
+        Writes the version's files, its manifest last; same inputs give the same version, and a repeat writes nothing.
+
+    Raises:
+        ArtifactIntegrityError: If the model that is loaded back from its bytes predicts something else than the
+            candidate does on stored vectors.
+    """
+    keras.utils.clear_session()  # names of layers are counted per session, and they are part of the bytes
+    head = read_head(run.store, challenger.uri)
+    model_bytes = keras_file.to_bytes(compose(run, head))
+    difference = _largest_difference(run, model_bytes, head, snapshot)
+    if not difference <= TOLERANCE:
+        raise ArtifactIntegrityError(
+            f"export of {challenger.name!r}",
+            f"probabilities within {TOLERANCE} of the candidate's",
+            f"a difference of {difference}",
+        )
+    lineage = _lineage(run, challenger, snapshot, resampling)
+    files = {
+        MODEL: model_bytes,
+        LABELS: json.dumps(run.config.labels).encode(),
+        RECIPE: run.config.model_dump_json(indent=2).encode(),
+        LINEAGE: to_json(lineage),
+        CANDIDATE: to_json(challenger),
+    }
+    name = version_name(lineage, manifest_of(files).files)
+    manifest = publish_version(run.store, run.classifier, name, files)
+    logger.info("version %s published; largest_difference=%.2e", name, difference)
+    uri = uri_of(run.store, layout.version(run.classifier, name))
+    return VersionRecord(name=name, uri=uri, digest=manifest.digest, largest_difference=difference)
+
+
+def compose(run: Run, head: Head) -> keras.Model:
+    """Returns extractor and head as one model.
+
+    Its input is `(n_images, height, width, 3)` pixels in [0, 255], of any size; its output `(n_images, n_classes)`
+    probabilities in the order of the recipe's labels.
+    """
+    extractor = build_extractor(run.config.embedding)
+    pixels = keras.Input((None, None, 3), name="pixels", dtype="uint8")
+    values = extractor.model(pixels)
+    scaler = keras.layers.Normalization(
+        mean=head.scaler.mean, variance=np.square(head.scaler.deviation, dtype=np.float64), name="standard_scores"
+    )
+    values = scaler(values)
+    dense = []
+    for index, layer in enumerate(head.layers):
+        last = index == len(head.layers) - 1
+        name = "probabilities" if last else f"hidden_{index}"
+        dense.append(keras.layers.Dense(len(layer.bias), activation="softmax" if last else "relu", name=name))
+        values = dense[-1](values)
+    model = keras.Model(pixels, values, name=run.classifier)
+    for built, layer in zip(dense, head.layers, strict=True):
+        built.set_weights([layer.kernel, layer.bias])
+    return model
+
+
+def _largest_difference(run: Run, model_bytes: bytes, head: Head, snapshot: SnapshotRecord) -> float:
+    """Compares the model loaded back from its bytes with the head on stored vectors, over some validation images."""
+    golden = rows_of(read_snapshot(run.store, snapshot.uri), "validation").head(GOLDEN_IMAGES)
+    vectors_of = fingerprint(fingerprint_components(run.config.embedding))
+    expected = head.predict_proba(read_vectors(run.store, vectors_of, list(golden["image_id"])))
+    model = keras_file.from_bytes(model_bytes)
+    differences = []
+    images = read_images(run.store, list(golden["key"]), list(golden["bytes_sha256"]))
+    for pixels, probabilities in zip(images, expected, strict=True):
+        got = np.asarray(model(pixels[np.newaxis], training=False))[0]
+        differences.append(float(np.abs(got - probabilities).max()))
+    return max(differences)
+
+
+def _lineage(run: Run, challenger: CandidateRecord, snapshot: SnapshotRecord, resampling: ResamplingRecord) -> Lineage:
+    return Lineage(
+        classifier=run.classifier,
+        window_end=run.window.end,
+        snapshot_digest=snapshot.digest,
+        resampling_digest=resampling.digest if challenger.strategy == "smote" else "",
+        extractor_fingerprint=fingerprint(fingerprint_components(run.config.embedding)),
+        candidate=challenger.name,
+        code_digest=code_digest(),
+        config_digest=config_digest(run.config),
+        versions=library_versions(),
+    )

@@ -1,0 +1,315 @@
+"""Values for tests, explicit and without files: every builder gives a consistent value that a test can vary."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+import numpy as np
+
+from include.retraining import registry
+from include.retraining.artifacts import (
+    CandidateRecord,
+    ChampionPointer,
+    ClassificationMetrics,
+    EmbeddingRecord,
+    EvaluationRecord,
+    GateResult,
+    IntakeRecord,
+    Lineage,
+    Move,
+    PromotionDecision,
+    ResamplingRecord,
+    SelectionRecord,
+    SnapshotRecord,
+    VersionRecord,
+    Window,
+)
+from include.retraining.config import ClassifierConfig
+from include.retraining.metrics import classification_metrics
+from include.retraining.run import Run
+from include.retraining.storage import layout
+from include.retraining.storage.base import ObjectStore, uri_of
+from include.retraining.storage.memory import InMemoryStore
+from include.retraining.storage.pointers import move_pointer
+from include.retraining.storage.publishing import manifest_of
+from include.retraining.storage.records import to_json
+
+CLASSIFIER = "flowers"
+LABELS = ("daisy", "poppy", "orchid")
+WINDOW = Window(start=datetime(2026, 1, 2, 2, tzinfo=UTC), end=datetime(2026, 1, 3, 2, tzinfo=UTC))
+RUN_ID = "scheduled__2026-01-03T02:00:00+00:00"
+STARTED_AT = datetime(2026, 1, 3, 2, 0, 5, tzinfo=UTC)
+
+
+def make_config(name: str = CLASSIFIER, labels: Sequence[str] = LABELS, **sections: Any) -> ClassifierConfig:
+    """A small recipe with one floor gate; sections override."""
+    document = {
+        "name": name,
+        "description": "Three kinds of flowers.",
+        "labels": list(labels),
+        "schedule": {"start_date": "2026-01-01"},
+        "training": {"heads": {"linear": {"weight_decay": 1.0}}},
+        "gates": [{"gate": "floor", "metric": "macro_recall", "minimum": 0.5}],
+    }
+    return ClassifierConfig.model_validate({**document, **sections})
+
+
+def make_run(
+    store: ObjectStore | None = None,
+    config: ClassifierConfig | None = None,
+    window: Window = WINDOW,
+    run_id: str = RUN_ID,
+    started_at: datetime = STARTED_AT,
+) -> Run:
+    """A run over an empty bucket, unless told otherwise."""
+    return Run(
+        config=make_config() if config is None else config,
+        store=InMemoryStore() if store is None else store,
+        window=window,
+        run_id=run_id,
+        started_at=started_at,
+    )
+
+
+def make_confusion(recall: Mapping[str, float], rows_per_class: int = 100) -> tuple[tuple[int, ...], ...]:
+    """A confusion matrix with these recalls; all mistakes of a class go to the next class."""
+    n_classes = len(recall)
+    matrix = [[0] * n_classes for _ in range(n_classes)]
+    for index, share in enumerate(recall.values()):
+        right = round(share * rows_per_class)
+        matrix[index][index] = right
+        matrix[index][(index + 1) % n_classes] += rows_per_class - right
+    return tuple(tuple(row) for row in matrix)
+
+
+def make_metrics(
+    recall: Mapping[str, float] | None = None,
+    *,
+    confusion: tuple[tuple[int, ...], ...] | None = None,
+    labels: Sequence[str] = LABELS,
+    ece: float | None = 0.04,
+    **fields: Any,
+) -> ClassificationMetrics:
+    """Metrics that agree with each other, computed from recalls or a confusion matrix; fields override."""
+    if recall is not None:
+        labels = tuple(recall)
+    if confusion is None:
+        confusion = make_confusion(recall if recall is not None else dict.fromkeys(labels, 0.8))
+    y_true = np.repeat(np.arange(len(labels)), [sum(row) for row in confusion])
+    y_pred = np.concatenate([np.repeat(np.arange(len(labels)), row) for row in confusion])
+    metrics = classification_metrics(y_true, np.eye(len(labels))[y_pred], tuple(labels))
+    return dataclasses.replace(metrics, ece=ece, **fields)
+
+
+def make_candidate(
+    strategy: str = "smote",
+    head: str = "linear",
+    *,
+    validation: ClassificationMetrics | None = None,
+    n_epochs: int = 4,
+    **fields: Any,
+) -> CandidateRecord:
+    """A candidate whose macro recall rises and whose loss falls until its last epoch."""
+    validation = make_metrics() if validation is None else validation
+    reached = validation.macro_recall or 0.0
+    candidate = CandidateRecord(
+        name=f"{strategy} · {head}",
+        strategy=strategy,
+        head=head,
+        uri=f"s3://memory/candidates/{CLASSIFIER}/{strategy}-{head}/",
+        n_train_rows=1200 if strategy == "smote" else 500,
+        n_parameters=1795 if head == "linear" else 66_307,
+        best_epoch=n_epochs,
+        loss=tuple(round(1.2 * 0.7**epoch, 4) for epoch in range(1, n_epochs + 1)),
+        validation_macro_recall=tuple(round(reached * (1 - 0.4**epoch), 4) for epoch in range(1, n_epochs + 1)),
+        validation=validation,
+    )
+    return dataclasses.replace(candidate, **fields)
+
+
+def make_selection(candidates: Sequence[CandidateRecord] = ()) -> SelectionRecord:
+    """A contest; by default SMOTE has won over training without any remedy."""
+    if not candidates:
+        weaker = make_metrics(dict.fromkeys(LABELS, 0.7))
+        candidates = (make_candidate("smote"), make_candidate("none", validation=weaker))
+    return SelectionRecord(challenger=candidates[0].name, candidates=tuple(candidates))
+
+
+def make_intake(**fields: Any) -> IntakeRecord:
+    """A delivery of 520 images with a little trouble in it."""
+    intake = IntakeRecord(
+        delivered=520,
+        accepted=500,
+        skipped=8,
+        quarantined={"cannot be decoded": 9, "label is not one of the classifier's": 3},
+        warnings=("12 of 520 images were quarantined.",),
+        batch_uris={date(2026, 1, 2): f"s3://memory/batches/{CLASSIFIER}/2026-01-02/ab12/"},
+        data_docs_uris={date(2026, 1, 2): f"s3://memory/batches/{CLASSIFIER}/2026-01-02/ab12/data_docs/index.html"},
+    )
+    return dataclasses.replace(intake, **fields)
+
+
+def make_snapshot(train: Mapping[str, int] | None = None, **fields: Any) -> SnapshotRecord:
+    """A frozen dataset with these train images a class; validation has a fifth of them, test has 100 a class."""
+    train = {"daisy": 400, "poppy": 90, "orchid": 10} if train is None else train
+    snapshot = SnapshotRecord(
+        uri=f"s3://memory/snapshots/{CLASSIFIER}/5a5a/",
+        digest="5a5a" * 16,
+        window_end=WINDOW.end,
+        counts={
+            "train": dict(train),
+            "validation": {label: count // 5 for label, count in train.items()},
+            "test": dict.fromkeys(train, 100),
+        },
+        batch_uris={date(2026, 1, 2): f"s3://memory/batches/{CLASSIFIER}/2026-01-02/ab12/"},
+        conflicts=0,
+    )
+    return dataclasses.replace(snapshot, **fields)
+
+
+def make_embedding(**fields: Any) -> EmbeddingRecord:
+    """A run that had to embed half of its images."""
+    embedding = EmbeddingRecord(
+        fingerprint="e4e4" * 16,
+        n_images=900,
+        n_stored=450,
+        n_missing=450,
+        components={"extractor": "efficientnet_lite0", "image_size": "96"},
+    )
+    return dataclasses.replace(embedding, **fields)
+
+
+def make_resampling(before: Mapping[str, int] | None = None, **fields: Any) -> ResamplingRecord:
+    """A plan that brings every class to the size of the largest, with k at most 5."""
+    before = {"daisy": 400, "poppy": 90, "orchid": 10} if before is None else before
+    neighbours = {label: min(5, max(count - 1, 0)) for label, count in before.items()}
+    record = ResamplingRecord(
+        uri=f"s3://memory/resampling/{CLASSIFIER}/7c7c/",
+        digest="7c7c" * 16,
+        counts_before=dict(before),
+        counts_after=dict.fromkeys(before, max(before.values())),
+        neighbours=neighbours,
+        warnings=tuple(
+            f"{label} has {before[label]} train images: k is {k} instead of 5."
+            for label, k in neighbours.items()
+            if k < 5
+        ),
+    )
+    return dataclasses.replace(record, **fields)
+
+
+def make_lineage(**fields: Any) -> Lineage:
+    """Where a version comes from."""
+    lineage = Lineage(
+        classifier=CLASSIFIER,
+        window_end=WINDOW.end,
+        snapshot_digest="5a5a" * 16,
+        resampling_digest="7c7c" * 16,
+        extractor_fingerprint="e4e4" * 16,
+        candidate="smote · linear",
+        code_digest="c0de" * 16,
+        config_digest="c0f1" * 16,
+        versions={"keras": "3.15.1", "numpy": "2.4.6"},
+    )
+    return dataclasses.replace(lineage, **fields)
+
+
+def make_evaluation(
+    challenger: ClassificationMetrics | None = None,
+    champion: ClassificationMetrics | None = None,
+    **fields: Any,
+) -> EvaluationRecord:
+    """An evaluation; without `champion` there is none in production."""
+    challenger = make_metrics() if challenger is None else challenger
+    evaluation = EvaluationRecord(
+        version="20260103T0200-aaaaaaaaaaaa",
+        window_end=WINDOW.end,
+        test_digest="7e57" * 16,
+        challenger=challenger,
+        champion_version=None if champion is None else "20260102T0200-bbbbbbbbbbbb",
+        champion_window_end=None if champion is None else WINDOW.start,
+        champion=champion,
+        is_same_model=False,
+        candidates={
+            "smote · linear": challenger,
+            "none · linear": make_metrics(dict.fromkeys(challenger.recall, 0.65)),
+        },
+    )
+    return dataclasses.replace(evaluation, **fields)
+
+
+def make_decision(*reasons: str, **fields: Any) -> PromotionDecision:
+    """A decision: approved, unless there is a reason against it."""
+    gates = (
+        GateResult("test_rows", True, "Every class has at least 50 test images; the fewest are 100."),
+        GateResult("floor macro_recall", not reasons, "macro_recall is 0.8000; at least 0.5000 was asked."),
+    )
+    decision = PromotionDecision(
+        classifier=CLASSIFIER,
+        challenger="20260103T0200-aaaaaaaaaaaa",
+        champion=None,
+        champion_etag=None,
+        approved=not reasons,
+        reasons=reasons,
+        gates=gates,
+        run_id=RUN_ID,
+        decided_at=STARTED_AT,
+        window_end=WINDOW.end,
+        metrics={
+            "macro_recall": 0.8,
+            "macro_f1": 0.79,
+            "geometric_mean": 0.78,
+            "geometric_mean_macro": 0.85,
+            "minimum_recall": 0.7,
+            "accuracy": 0.82,
+            "ece": 0.04,
+        },
+    )
+    return dataclasses.replace(decision, **fields)
+
+
+def make_move(resulting: str = "20260103T0200-aaaaaaaaaaaa", incumbent: str | None = None, **fields: Any) -> Move:
+    """A move of the champion pointer."""
+    move = Move(incumbent=incumbent, resulting=resulting, run_id=RUN_ID, moved_at=STARTED_AT, window_end=WINDOW.end)
+    return dataclasses.replace(move, **fields)
+
+
+def publish_made_version(
+    store: ObjectStore,
+    *,
+    classifier: str = CLASSIFIER,
+    lineage: Lineage | None = None,
+    candidate: CandidateRecord | None = None,
+    model: bytes = b"weights",
+) -> VersionRecord:
+    """Publishes a version whose model is no real one; its description is."""
+    lineage = make_lineage() if lineage is None else lineage
+    files = {
+        registry.MODEL: model,
+        registry.LINEAGE: to_json(lineage),
+        registry.CANDIDATE: to_json(make_candidate() if candidate is None else candidate),
+    }
+    name = registry.version_name(lineage, manifest_of(files).files)
+    manifest = registry.publish_version(store, classifier, name, files)
+    uri = uri_of(store, layout.version(classifier, name))
+    return VersionRecord(name=name, uri=uri, digest=manifest.digest, largest_difference=3e-7)
+
+
+def crown(
+    store: ObjectStore, version: VersionRecord, *, classifier: str = CLASSIFIER, window_end: datetime = WINDOW.end
+) -> ChampionPointer:
+    """Points `champion.json` at a version, whatever it pointed at."""
+    incumbent, etag = registry.champion(store, classifier)
+    pointer = ChampionPointer(
+        version=version.name,
+        uri=version.uri,
+        digest=version.digest,
+        window_end=window_end,
+        previous=incumbent.version if incumbent else None,
+        run_id=RUN_ID,
+    )
+    move_pointer(store, layout.champion(classifier), pointer, etag=etag)
+    return pointer
