@@ -25,7 +25,8 @@ COPY deploy/create_bucket.py deploy/
 COPY include/ include/
 COPY plugins/ plugins/
 COPY dags/ dags/
-RUN chmod -R u=rwX,go=rX deploy include plugins dags \
+RUN chown -R root:root deploy include plugins dags \
+ && chmod -R u=rwX,go=rX deploy include plugins dags \
  && python -m compileall -q deploy include plugins dags
 
 # The airflow user of the base image, by number so that a platform can see that it is not root.

@@ -14,6 +14,7 @@ from include.orchestration import tasks
 from include.orchestration.approval import PromotionApproval
 from include.orchestration.assets import champion_asset
 from include.orchestration.classifiers import valid_classifiers
+from include.orchestration.links import add_report_link
 from include.orchestration.params import trigger_form
 from include.orchestration.retries import retry_arguments
 from include.orchestration.runs import DAG_PREFIX
@@ -74,7 +75,9 @@ def make_dag(config: ClassifierConfig) -> DAG:
         embeddings >> resampling
         decision >> approval >> promotion
         # A teardown runs whatever happened before it, and does not hide a failure from the run's state.
-        promotion >> tasks.publish_report().as_teardown()
+        report = tasks.publish_report()
+        add_report_link(report)
+        promotion >> report.as_teardown()
     return dag
 
 

@@ -16,13 +16,14 @@ from rich.console import Console
 
 from demo.airflow_client import AirflowClient
 from demo.delivery import DailyBatch, make_batches
-from demo.demonstration import CLASSIFIER, Outcome, Stopwatch, deliver_all, open_store, retrain, sum_up
+from demo.demonstration import CLASSIFIER, Outcome, Stopwatch, deliver_all, retrain, sum_up
 from demo.fashion_mnist import REPOSITORY, cache_directory, is_cached, load
 from demo.figures import Figures, record, write_last
 from demo.summary import Access, macro_recalls_by_strategy
 from embedded.errors import EmbeddedError
 from embedded.settings import load_settings
 from embedded.stack import STORAGE, EmbeddedStack
+from include.retraining.command_line.environment import store_from
 from include.retraining.config import load_classifier
 from include.retraining.errors import RetrainingError
 from include.retraining.storage.base import ObjectStore
@@ -93,7 +94,7 @@ def _bring_up(
     """Starts the store, then Airflow while the images are delivered; returns the store and the objects written."""
     with watch.taking("store_start"):
         stack.up(STORAGE)
-    store = open_store(stack.s3_environment())
+    store = store_from(stack.s3_environment())
     cancelled = threading.Event()
 
     def check() -> None:

@@ -17,9 +17,7 @@ from demo.follow import Followed, Follower, seconds_by_stage
 from demo.summary import Access, RunResults, print_summary, read_results
 from include.orchestration.runs import DAG_PREFIX
 from include.retraining import registry
-from include.retraining.errors import ConfigurationError
 from include.retraining.storage.base import ObjectStore
-from include.retraining.storage.s3 import S3Store, make_client
 
 CLASSIFIER = "fashion_mnist"
 DAG_ATTEMPTS = 180  # a second each; the first parse waits for the Dag processor to start
@@ -59,24 +57,6 @@ class Outcome:
     runs: tuple[RunResults, ...]
     stage_seconds: Mapping[str, float]
     problems: tuple[str, ...]
-
-
-def open_store(environment: Mapping[str, str]) -> ObjectStore:
-    """Returns the bucket that the variables of `.env.example` name.
-
-    Raises:
-        ConfigurationError: If a variable is missing.
-    """
-    try:
-        client = make_client(
-            endpoint_url=environment["RETRAIN_S3_ENDPOINT_URL"],
-            access_key=environment["AWS_ACCESS_KEY_ID"],
-            secret_key=environment["AWS_SECRET_ACCESS_KEY"],
-            region=environment.get("AWS_DEFAULT_REGION", "us-east-1"),
-        )
-        return S3Store(client, environment["RETRAIN_BUCKET"])
-    except KeyError as error:
-        raise ConfigurationError(str(error.args[0]), "not set", "Set it as .env.example says") from error
 
 
 def deliver_all(

@@ -78,7 +78,24 @@ class Followed:
         """Returns the stages of the run in the order of the Dag's tasks."""
         names = dict.fromkeys([*(task_id.split(".")[0] for task_id in order), *(task.stage for task in self.tasks)])
         grouped = {name: [task for task in self.tasks if task.stage == name] for name in names}
-        return [_stage(name, tasks, now) for name, tasks in grouped.items() if tasks]
+        return [self._stage(name, tasks, now) for name, tasks in grouped.items() if tasks]
+
+    def _stage(self, name: str, tasks: Sequence[TaskInstance], now: datetime) -> Stage:
+        spans = [
+            (task.start_date, task.end_date or now)
+            for task in tasks
+            # A task of a repeated run keeps the dates of the time before, for ever if it is skipped now.
+            if task.start_date and self.run.start_date and task.start_date >= self.run.start_date
+        ]
+        starts, ends = [start for start, _ in spans], [end for _, end in spans]
+        return Stage(
+            name=name,
+            done=sum(task.has_ended for task in tasks),
+            total=len(tasks),
+            running=tuple(task.name for task in tasks if task.state in AT_WORK),
+            failed=sum(task.state in FAILED for task in tasks),
+            seconds=(max(ends) - min(starts)).total_seconds() if spans else 0.0,
+        )
 
 
 @dataclass
@@ -174,21 +191,6 @@ def seconds_by_stage(runs: Iterable[Followed], order: Sequence[str], now: dateti
         for stage in run.stages(order, now):
             total[stage.name] = total.get(stage.name, 0.0) + stage.seconds
     return total
-
-
-def _stage(name: str, tasks: Sequence[TaskInstance], now: datetime) -> Stage:
-    # A task of a repeated run keeps the dates of the time before until it starts again.
-    begun = [task for task in tasks if task.start_date is not None and (task.has_ended or task.state in AT_WORK)]
-    starts = [task.start_date for task in begun if task.start_date is not None]
-    ends = [task.end_date or now for task in begun]
-    return Stage(
-        name=name,
-        done=sum(task.has_ended for task in tasks),
-        total=len(tasks),
-        running=tuple(task.name for task in tasks if task.state in AT_WORK),
-        failed=sum(task.state in FAILED for task in tasks),
-        seconds=(max(ends) - min(starts)).total_seconds() if starts else 0.0,
-    )
 
 
 def _stage_table(followed: Followed, order: Sequence[str], now: datetime) -> Table:

@@ -195,6 +195,7 @@ def candidate_table(run: RunResults, pointer: ChampionPointer | None) -> Table:
     names = [f"{split} {_words(metric)}" for split in ("validation", "test") for metric in COMPARED]
     table = _table(f"Candidates of {run.day} ({MARK} champion, → challenger)", "", "candidate", *names)
     table.columns[1].justify = "left"
+    table.columns[1].no_wrap = True
     is_champion = pointer is not None and run.evaluation is not None and run.evaluation.version == pointer.version
     tested = run.evaluation.candidates if run.evaluation else {}
     for candidate in run.selection.candidates if run.selection else ():
@@ -228,15 +229,15 @@ def decision_table(runs: Iterable[RunResults]) -> Table:
             _add(table, run.day, "-", "-", "-", "the run decided nothing")
             continue
         verdict = "promoted" if run.decision.approved else "not promoted"
-        _add(table, run.day, run.decision.challenger, "all", verdict, "; ".join(run.decision.reasons), style="bold")
+        _add(table, run.day, run.decision.challenger, "all", verdict, "", style="bold")
         for gate in run.decision.gates:
             _add(table, "", "", gate.gate, "yes" if gate.passed else "NO", gate.sentence)
     return table
 
 
 def seconds_table(stage_seconds: Mapping[str, float]) -> Table:
-    """Returns the seconds by stage."""
-    table = _table("Seconds by stage, all days together", "stage", "seconds")
+    """Returns the seconds by stage, all days together; those of the Dag's stages are part of `retraining`."""
+    table = _table("Seconds by stage", "stage", "seconds")
     for stage, seconds in stage_seconds.items():
         _add(table, stage, f"{seconds:.1f}")
     return table

@@ -1,1 +1,1 @@
-"""Everything that the pipeline needs on one machine without containers: an S3 server, PostgreSQL and Airflow, all on loopback."""
+"""The pipeline's servers on one machine, without containers: an S3 server, PostgreSQL and Airflow, all on loopback."""

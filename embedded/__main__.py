@@ -77,7 +77,7 @@ def _status_line(service: ServiceStatus) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m embedded", description=__doc__)
-    parser.add_argument("--state-dir", type=Path, help=f"directory of its state (default: {STATE_VARIABLE} or .embedded)")
+    parser.add_argument("--state-dir", type=Path, help=f"where its state is (default: {STATE_VARIABLE}, or .embedded)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     commands.add_parser("up", help="start what does not run, wait until all is healthy")
     commands.add_parser("down", help="stop everything")

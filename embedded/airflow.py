@@ -28,8 +28,8 @@ POOL = "gpu"
 POOL_SLOTS = 1
 HEALTH_SECONDS = 5.0
 # Whatever another Airflow, AWS profile or proxy of the user would bring along; the stack talks to loopback alone.
-FOREIGN_PREFIXES = ("AIRFLOW", "_AIRFLOW", "AWS_", "RETRAIN_")
-FOREIGN_NAMES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "PYTHONHOME", "PYTHONSTARTUP"})
+FOREIGN_PREFIXES = ("AIRFLOW", "_AIRFLOW", "AWS_", "RETRAIN_S3_")
+FOREIGN_NAMES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "PYTHONHOME", "PYTHONSTARTUP"})
 
 
 def airflow_services(settings: StackSettings, credentials: Credentials) -> tuple[Service, ...]:
@@ -45,6 +45,8 @@ def airflow_services(settings: StackSettings, credentials: Credentials) -> tuple
             environment=environment,
             directory=settings.airflow_home,
             probe=lambda started, name=name: _is_healthy(settings, name, started),  # type: ignore[misc]
+            # Its state is in the database; what does not end by itself, as a running task, may be killed.
+            stop_seconds=5.0,
             signals_family=True,
         )
         for name in COMPONENTS
@@ -124,7 +126,7 @@ def _options(settings: StackSettings, credentials: Credentials) -> dict[str, str
         "LOGGING__COLORED_CONSOLE_LOG": "False",
         "DAG_PROCESSOR__REFRESH_INTERVAL": "5",  # seconds until a new Dag file is seen; the default is 300
         "DAG_PROCESSOR__PARSING_PROCESSES": "1",
-        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",  # half of it is the mean wait between two tasks; the default is 1
+        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",  # half of it is the mean wait between two tasks; default 1
         # A heartbeat comes every 5 s. One that was lost to a busy machine must not end an hour of training.
         "WORKERS__MAX_FAILED_HEARTBEATS": "20",
         "WORKERS__EXECUTION_API_TIMEOUT": "30",

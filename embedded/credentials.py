@@ -70,7 +70,7 @@ def load_credentials(path: Path) -> Credentials | None:
         return None
     except (ValueError, TypeError, KeyError) as error:
         raise StateError(
-            path, f"it does not hold the stack's credentials ({error!r})", "Run `make down`, then delete the whole directory."
+            path, f"it does not hold the stack's credentials ({error!r})", "Delete the directory that it is in."
         ) from error
 
 

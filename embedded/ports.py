@@ -113,7 +113,7 @@ def find_free_ports() -> Ports:
     Raises:
         SettingError: If no block of free ports was found.
     """
-    # Below 32768, so that neither a port nor its twin at +10000 is in the range that Linux gives to outgoing connections.
+    # Below 32768 with the twins at +10000: above it Linux takes ports for outgoing connections.
     blocks = list(range(20_000, 22_700, 10))
     random.shuffle(blocks)
     for base in blocks:

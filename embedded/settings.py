@@ -134,6 +134,8 @@ def _port(environ: Mapping[str, str], name: str, *, default: int) -> int:
     highest = HIGHEST_S3_PORT if name == "s3" else HIGHEST_PORT
     if not text.isdecimal() or not LOWEST_PORT <= int(text) <= highest:
         raise SettingError(
-            variable, f"{text!r} is not a port from {LOWEST_PORT} to {highest}", f"Write, for example, {variable}={default}."
+            variable,
+            f"{text!r} is not a port from {LOWEST_PORT} to {highest}",
+            f"Write, for example, {variable}={default}.",
         )
     return int(text)

@@ -22,6 +22,7 @@ STORAGE = (postgres.NAME, seaweed.NAME)
 ALL_SERVICES = (*STORAGE, *airflow.COMPONENTS)
 # Six processes that import at once need 20 s on two idle cores; a busy machine gets much more.
 TIMEOUT_SECONDS = 240.0
+STRAY_SECONDS = 2.0  # nobody is left to whom they could report
 
 
 @dataclass(frozen=True)
@@ -96,10 +97,14 @@ class EmbeddedStack:
         self._make_directories()
         with self._lock():
             credentials = ensure_credentials(self.settings.credentials_file)
-            missing = [name for name in wanted if self._supervisor.process(name) is None]
+            missing = self._missing(wanted)
             self._check_ports(missing)
             remember_ports(self.settings)
             self._stop_strays(credentials, ALL_SERVICES)
+            if postgres.NAME in missing:
+                # Airflow's processes die of a lost database, but each in its own time.
+                self._stop(airflow.COMPONENTS, credentials)
+                missing = self._missing(wanted)
             try:
                 self._start_storage(wanted, credentials)
                 self._start_airflow(wanted, credentials)
@@ -110,7 +115,7 @@ class EmbeddedStack:
         self._say("everything is up" if wanted == list(ALL_SERVICES) else f"{', '.join(wanted)}: up")
 
     def down(self) -> None:
-        """Stops everything: Airflow first, the database last. No process is left, whatever state a crash left behind."""
+        """Stops everything, Airflow first and the database last; no process is left, whatever a crash left behind."""
         self._began = time.monotonic()
         credentials = load_credentials(self.settings.credentials_file)
         if credentials is None:
@@ -149,7 +154,7 @@ class EmbeddedStack:
 
     def _start(self, names: Sequence[str], credentials: Credentials) -> list[Service]:
         """Starts those that do not run, and returns all of them."""
-        missing = [name for name in names if self._supervisor.process(name) is None]
+        missing = self._missing(names)
         if missing:
             self._say(f"starting {', '.join(missing)}")
         if postgres.NAME in missing and postgres.ensure_cluster(self.settings, credentials):
@@ -163,11 +168,15 @@ class EmbeddedStack:
     def _stop(self, names: Sequence[str], credentials: Credentials) -> list[str]:
         stopped: list[str] = []
         for phase in (airflow.COMPONENTS, (seaweed.NAME,), (postgres.NAME,)):
-            services = self._services([name for name in phase if name in names], credentials)
-            if services:
-                self._say(f"stopping {', '.join(service.name for service in services)}")
-                stopped += self._supervisor.stop(services)
+            running = [name for name in phase if name in names and self._supervisor.process(name) is not None]
+            if running:
+                self._say(f"stopping {', '.join(running)}")
+                self._supervisor.stop(self._services(running, credentials))
+                stopped += running
         return stopped
+
+    def _missing(self, names: Sequence[str]) -> list[str]:
+        return [name for name in names if self._supervisor.process(name) is None]
 
     def _stop_strays(self, credentials: Credentials, spared: Iterable[str]) -> None:
         """Stops processes of this stack that no running service owns, as a killed scheduler leaves its tasks behind.
@@ -181,11 +190,12 @@ class EmbeddedStack:
         strays = [process for process in marked_processes(credentials.marker) if process.pid not in owned]
         if strays:
             self._say(f"stopping {len(strays)} processes that an earlier run left behind")
-            stop_processes(strays)
+            stop_processes(strays, grace_seconds=STRAY_SECONDS)
 
     def _check_ports(self, missing: Sequence[str]) -> None:
         before, now = remembered_ports(self.settings.state_dir), self.settings.ports
-        if before is not None and before != now and len(missing) < len(ALL_SERVICES):
+        runs = self._missing(ALL_SERVICES) != list(ALL_SERVICES)
+        if runs and before is not None and before != now:
             moved = next(name for name, port in to_dict(now).items() if to_dict(before)[name] != port)
             raise SettingError(
                 VARIABLES[moved],

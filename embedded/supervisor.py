@@ -60,12 +60,12 @@ class Supervisor:
         return find_process(load_record(self._settings.record_file(name)))
 
     def start(self, service: Service) -> None:
-        """Starts a service and writes its process down; it does not wait for it."""
+        """Starts a service with a new log and writes its process down; it does not wait for it."""
+        log_file = self._settings.log_file(service.name)
+        if log_file.exists():
+            log_file.replace(log_file.with_suffix(".previous.log"))
         record = start_process(
-            service.command,
-            environment=service.environment,
-            directory=service.directory,
-            log_file=self._settings.log_file(service.name),
+            service.command, environment=service.environment, directory=service.directory, log_file=log_file
         )
         save_record(self._settings.record_file(service.name), record)
 
@@ -94,24 +94,20 @@ class Supervisor:
             if waiting:
                 time.sleep(POLL_SECONDS)
 
-    def stop(self, services: Sequence[Service]) -> list[str]:
-        """Stops services together and returns the names of those that ran."""
-        stopped = []
+    def stop(self, services: Sequence[Service]) -> None:
+        """Stops services that end by the same signal together, and forgets their processes."""
         asked: list[psutil.Process] = []
         for service in services:
             process = self.process(service.name)
             if process is not None:
-                stopped.append(service.name)
                 asked += family_of([process]) if service.signals_family else [process]
-        if asked:
-            stop_processes(
-                asked,
-                stop_signal=services[0].stop_signal,
-                grace_seconds=max(service.stop_seconds for service in services),
-            )
+        stop_processes(
+            asked,
+            stop_signal=services[0].stop_signal,
+            grace_seconds=max(service.stop_seconds for service in services),
+        )
         for service in services:
             self._settings.record_file(service.name).unlink(missing_ok=True)
-        return stopped
 
     def status(self, service: Service) -> ServiceStatus:
         """Returns the state of a service."""
@@ -120,10 +116,6 @@ class Supervisor:
             return ServiceStatus(service.name, "stopped", pid=None, port=service.port, up_seconds=None)
         state = "healthy" if service.probe(record.started) else "unhealthy"
         return ServiceStatus(service.name, state, record.pid, service.port, time.time() - record.started)
-
-    def log_tail(self, name: str, lines: int) -> str:
-        """Returns the last lines of a service's log."""
-        return tail(self._settings, name, lines)
 
     def _failure(self, service: Service, reason: str) -> ServiceFailedError:
         log_file = self._settings.log_file(service.name)
@@ -136,4 +128,6 @@ def tail(settings: StackSettings, name: str, lines: int) -> str:
         text = settings.log_file(name).read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return "(no log)"
+    # After a fatal message SeaweedFS writes the stacks of all its threads, which would push the message out of sight.
+    text = text.partition("\ngoroutine ")[0]
     return "\n".join(text.splitlines()[-lines:]) or "(the log is empty)"

@@ -15,7 +15,6 @@ from airflow.plugins_manager import AirflowPlugin
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse
 
-from include.orchestration.runs import DAG_PREFIX
 from include.orchestration.settings import read_settings
 from include.retraining.config import classifier_names, load_classifier
 from include.retraining.errors import ConfigurationError, RetrainingError
@@ -67,7 +66,7 @@ def make_app(
         if classifier not in _known():
             return _message(404, "No such classifier", f"There is no classifier {classifier!r}.")
         if not may_read(request, user, classifier):
-            return _message(403, "Not allowed", f"You may not see the runs of {DAG_PREFIX}{classifier}.")
+            return _message(403, "Not allowed", f"You may not see the runs of {classifier}.")
         return _report_page(classifier, run_key, open_store)
 
     @app.exception_handler(RetrainingError)
@@ -131,6 +130,8 @@ def may_read_runs(request: Request, user: Any, classifier: str) -> bool:
     """Tells whether Airflow lets a user see the runs of a classifier's Dag."""
     from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
     from airflow.api_fastapi.core_api.security import requires_access_dag
+
+    from include.orchestration.runs import DAG_PREFIX
 
     check = requires_access_dag("GET", DagAccessEntity.RUN, param_dag_id=f"{DAG_PREFIX}{classifier}")
     try:

@@ -46,7 +46,9 @@ class IntakeConfig(Section):
         8192, ge=1, description="Largest width and height; read before pixels are decoded."
     )
     maximum_image_bytes: int = Field(20_000_000, ge=1, description="Largest object; larger ones are not fetched.")
-    minimum_accepted_rows: int = Field(1, ge=1, description="A batch with fewer accepted images fails its run.")
+    minimum_accepted_rows: int = Field(
+        1, ge=1, description="A batch with fewer images that are accepted or already known fails its run."
+    )
     maximum_quarantined_fraction: float = Field(
         0.2, ge=0, le=1, description="A batch with a larger share of quarantined images fails its run."
     )
@@ -204,13 +206,13 @@ def load_classifier(name: str, directory: Path = DIRECTORY) -> ClassifierConfig:
     """
     path = directory / f"{name}.yaml"
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeysLoader)
     except FileNotFoundError:
         known = ", ".join(classifier_names(directory)) or "none"
         raise ConfigurationError(
             str(path), "there is no such classifier", f"Write the file, or name one of: {known}"
         ) from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigurationError(str(path), f"not valid YAML: {error}", "Correct the syntax") from None
     return parse_classifier(document, path)
 
@@ -239,6 +241,18 @@ def parse_classifier(document: Any, path: Path) -> ClassifierConfig:
 def classifier_names(directory: Path = DIRECTORY) -> list[str]:
     """Returns the names of the classifiers that have a YAML file, in order."""
     return sorted(path.stem for path in directory.glob("*.yaml"))
+
+
+class _UniqueKeysLoader(yaml.SafeLoader):
+    """Reads plain YAML, without keys written twice: YAML keeps the last, so that a first `gates` would be dropped."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Returns the mapping of a node."""
+        keys = [key.value for key, _ in node.value]
+        for index, (key, _) in enumerate(node.value):
+            if key.value in keys[:index]:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is written twice", key.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def _first_mistake(error: ValidationError, path: Path) -> ConfigurationError:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 from include.retraining.config import ClassifierConfig
 
+SHOW_ONLY = ("reporting", "command_line")  # they read what the stages left
 LIBRARIES = ("numpy", "scikit-learn", "imbalanced-learn", "keras", "tensorflow", "pillow")
 
 
 @cache
 def code_digest() -> str:
-    """Returns the sha256 over the library's source files, in the order of their paths."""
+    """Returns the sha256 over the source files that can change a model, in the order of their paths."""
     root = Path(__file__).parent
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
+        if path.relative_to(root).parts[0] in SHOW_ONLY:
+            continue
         digest.update(f"{path.relative_to(root)}\x00".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -25,7 +29,8 @@ def code_digest() -> str:
 
 def config_digest(config: ClassifierConfig) -> str:
     """Returns the sha256 of a recipe, whatever the order and the comments of its YAML."""
-    return hashlib.sha256(config.model_dump_json().encode()).hexdigest()
+    canonical = json.dumps(config.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def library_versions() -> dict[str, str]:

@@ -37,7 +37,7 @@ def classification_metrics(y_true: np.ndarray, y_score: np.ndarray, labels: tupl
         macro_recall=_defined(recall.mean()),
         macro_f1=_defined(f1.mean()),
         geometric_mean=_defined(np.prod(recall) ** (1 / len(labels))),
-        geometric_mean_macro=_defined(np.sqrt(recall * specificity).mean()),
+        geometric_mean_macro=_defined(np.sqrt(recall.mean() * specificity.mean())),
         minimum_recall=_defined(recall.min()),
         accuracy=_defined(np.trace(counts) / total if total else np.nan),
         ece=_defined(expected_calibration_error(y_true, y_score) if total else np.nan),

@@ -7,7 +7,7 @@ import logging
 import numpy as np
 import pandas as pd
 
-from include.retraining.artifacts import PLAN, ResamplingRecord
+from include.retraining.artifacts import ResamplingRecord
 from include.retraining.balancing.plan import Plan
 from include.retraining.balancing.smote import Resampling, plan_smote
 from include.retraining.dataset.snapshot import read_snapshot, rows_of
@@ -16,6 +16,7 @@ from include.retraining.embedding.scaling import fit_scaler
 from include.retraining.embedding.vectors import read_vectors
 from include.retraining.errors import ArtifactIntegrityError
 from include.retraining.run import Run
+from include.retraining.schemas import PLAN
 from include.retraining.storage import layout
 from include.retraining.storage.base import ObjectStore, key_of, uri_of
 from include.retraining.storage.publishing import publish, read_published, sha256

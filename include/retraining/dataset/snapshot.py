@@ -7,11 +7,12 @@ from datetime import date
 
 import pandas as pd
 
-from include.retraining.artifacts import SNAPSHOT, SnapshotRecord
+from include.retraining.artifacts import SnapshotRecord
 from include.retraining.dataset.splits import assign_splits, split_counts
 from include.retraining.errors import ArtifactIntegrityError, InsufficientDataError
 from include.retraining.intake.batches import current_batches, read_batch
 from include.retraining.run import Run
+from include.retraining.schemas import SNAPSHOT
 from include.retraining.storage import layout
 from include.retraining.storage.base import ObjectStore, key_of, uri_of
 from include.retraining.storage.publishing import publish, read_published, sha256

@@ -12,13 +12,14 @@ from typing import Any
 
 import pandas as pd
 
-from include.retraining.artifacts import BATCH, BatchPointer, IntakeRecord
+from include.retraining.artifacts import BatchPointer, IntakeRecord
 from include.retraining.errors import DataContractError
 from include.retraining.intake.batches import TABLE
 from include.retraining.intake.data_docs import INDEX
 from include.retraining.intake.outcomes import ACCEPTED, QUARANTINED, SKIPPED, ValidationOutcome, Verdicts
 from include.retraining.intake.reasons import Reason, parted
 from include.retraining.run import Run
+from include.retraining.schemas import BATCH
 from include.retraining.storage import layout
 from include.retraining.storage.base import ObjectStore, uri_of
 from include.retraining.storage.parallel import copy_many, put_many
@@ -48,12 +49,14 @@ def quarantine_images(run: Run, verdicts: Verdicts) -> None:
     """
     for day in verdicts.outcomes:
         prefix = layout.quarantine(run.classifier, day)
-        there = {found.key for found in run.store.list(layout.incoming(run.classifier, day))}
-        refused = [_explained(row, prefix, there) for row in _dicts(verdicts.of(day, QUARANTINED))]
+        rows = verdicts.of(day, QUARANTINED)
+        there = {found.key for found in run.store.list(layout.incoming(run.classifier, day))} if len(rows) else set()
+        refused = [_explained(row, prefix, there) for row in _dicts(rows)]
         copy_many(run.store, sorted({(line["key"], line["copy"]) for line in refused if line["copy"]}))
         if refused or run.store.exists(f"{prefix}{REASONS}"):
             body = "".join(f"{json.dumps(line)}\n" for line in refused).encode()
             run.store.put(f"{prefix}{REASONS}", body, content_type="application/jsonl")
+            logger.info("quarantined classifier=%s day=%s images=%d", run.classifier, day, len(refused))
 
 
 def accept_batches(run: Run, verdicts: Verdicts) -> IntakeRecord:

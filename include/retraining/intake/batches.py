@@ -7,8 +7,9 @@ from datetime import date
 
 import pandas as pd
 
-from include.retraining.artifacts import BATCH, BatchPointer, Window
+from include.retraining.artifacts import BatchPointer, Window
 from include.retraining.intake.days import days_under
+from include.retraining.schemas import BATCH
 from include.retraining.storage import layout
 from include.retraining.storage.base import ObjectStore, uri_of
 from include.retraining.storage.parallel import get_many

@@ -9,9 +9,9 @@ from datetime import date
 import pandas as pd
 import pyarrow as pa
 
-from include.retraining.artifacts import FACTS, LISTING, VERDICTS
 from include.retraining.intake.outcomes import ValidationOutcome, Verdicts
 from include.retraining.run import Run
+from include.retraining.schemas import FACTS, LISTING, VERDICTS
 from include.retraining.storage.base import key_of, uri_of
 from include.retraining.storage.parallel import put_many
 from include.retraining.storage.publishing import content_type_of

@@ -247,9 +247,8 @@ def _too_many_quarantined(verdicts: pd.DataFrame, config: ClassifierConfig) -> s
 
 def _too_few_rows(verdicts: pd.DataFrame, config: ClassifierConfig) -> str:
     usable = int((verdicts["outcome"] != QUARANTINED).sum())
-    return (
-        f"{usable} images can be used, and intake.minimum_accepted_rows asks for {config.intake.minimum_accepted_rows}"
-    )
+    minimum = config.intake.minimum_accepted_rows
+    return f"{usable} of {len(verdicts)} images are usable, and intake.minimum_accepted_rows asks for {minimum}"
 
 
 def _missing_classes(verdicts: pd.DataFrame, config: ClassifierConfig) -> str:

@@ -9,11 +9,11 @@ from pathlib import PurePosixPath
 
 import pandas as pd
 
-from include.retraining.artifacts import LISTING
 from include.retraining.errors import DataContractError
 from include.retraining.intake.days import days_under
 from include.retraining.intake.manifests import MANIFEST, ManifestRow, parse_manifest
 from include.retraining.run import Run
+from include.retraining.schemas import LISTING
 from include.retraining.storage import layout
 from include.retraining.storage.base import ObjectStore, StoredObject, uri_of
 

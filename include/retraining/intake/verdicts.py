@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from include.retraining.artifacts import VERDICTS
 from include.retraining.config import ClassifierConfig
 from include.retraining.intake.duplicates import find_duplicates
 from include.retraining.intake.outcomes import ACCEPTED, QUARANTINED, SKIPPED, ValidationOutcome, Verdicts
 from include.retraining.intake.reasons import SKIPPING, Reason, joined
 from include.retraining.run import Run
+from include.retraining.schemas import VERDICTS
 
 if TYPE_CHECKING:
     from include.retraining.intake.expectations import DayValidation

@@ -71,5 +71,5 @@ def _stopped(report: RunReport) -> Headline:
     return Headline(
         "stopped",
         f"Stopped after {report.last_stage}",
-        f"The run came as far as {report.last_stage} and made no decision; {untouched}",
+        f"The run came as far as the {report.last_stage} stage and made no decision; {untouched}",
     )

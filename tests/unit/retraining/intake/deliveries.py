@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from include.retraining.artifacts import FACTS, VERDICTS
 from include.retraining.intake.outcomes import ValidationOutcome, Verdicts
+from include.retraining.schemas import FACTS, VERDICTS
 from include.retraining.storage import layout
 from include.retraining.storage.base import ObjectStore
 from tests.builders import CLASSIFIER

@@ -5,10 +5,11 @@ from datetime import UTC, date, datetime
 import pandas as pd
 import pytest
 
-from include.retraining.artifacts import BATCH, Window
+from include.retraining.artifacts import Window
 from include.retraining.errors import ArtifactIntegrityError
 from include.retraining.intake.acceptance import accept_batches
 from include.retraining.intake.batches import current_batches, earlier_images, read_batch
+from include.retraining.schemas import BATCH
 from include.retraining.storage.memory import InMemoryStore
 from tests.builders import CLASSIFIER, make_run
 from tests.unit.retraining.intake.deliveries import verdicts_of

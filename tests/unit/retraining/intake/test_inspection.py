@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from include.retraining.artifacts import FACTS, LISTING
 from include.retraining.config import IntakeConfig
 from include.retraining.intake.inspection import inspect, look_at, pixel_digest
+from include.retraining.schemas import FACTS, LISTING
 from include.retraining.storage.memory import InMemoryStore
 from include.retraining.storage.publishing import sha256
 from include.retraining.storage.tables import from_parquet, to_parquet

@@ -5,9 +5,10 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from include.retraining.artifacts import LISTING, Window
+from include.retraining.artifacts import Window
 from include.retraining.errors import DataContractError
 from include.retraining.intake.listing import list_delivery
+from include.retraining.schemas import LISTING
 from include.retraining.storage.memory import InMemoryStore
 from include.retraining.storage.tables import from_parquet, to_parquet
 from tests.builders import make_run

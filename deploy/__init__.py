@@ -1,0 +1,1 @@
+"""Around the compose stack: its secrets, its health, its bucket, and the demonstration on it."""

@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from fastapi import FastAPI, Request
+
+from include.retraining.errors import StorageUnavailableError
+from include.retraining.promotion import journal
+from include.retraining.reporting.report import publish_report
+from include.retraining.storage import layout
+from include.retraining.storage.memory import InMemoryStore
+from plugins.retraining_models import RetrainingModelsPlugin, airflow_app, make_app, may_read_runs
+from tests.builders import (
+    CLASSIFIER,
+    RUN_ID,
+    crown,
+    make_config,
+    make_decision,
+    make_intake,
+    make_move,
+    make_run,
+    publish_made_version,
+)
+
+REPOSITORY = Path(__file__).parents[3]
+RUN_KEY = "scheduled__2026-01-03T02-00-00-00-00"
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+Get = Callable[[str], Any]
+Client = Callable[[FastAPI], Get]
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    """Returns a function that makes a client of an application, as Airflow mounts it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Starlette asks for another HTTP library than Airflow installs
+        from fastapi.testclient import TestClient
+
+    def make(app: FastAPI) -> Get:
+        root = FastAPI()
+        root.mount("/retraining", app)
+        return TestClient(root, raise_server_exceptions=False).get
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two classifiers; a page must not depend on those that the repository ships."""
+    for name in (CLASSIFIER, "birds"):
+        document = make_config(name, description=f"All about {name}.").model_dump(mode="json")
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(document))
+    monkeypatch.setenv("RETRAIN_CLASSIFIERS", str(tmp_path))
+    return tmp_path
+
+
+def app_over(
+    store: InMemoryStore, may_read: Callable[[Request, Any, str], bool] = lambda request, user, name: True
+) -> FastAPI:
+    return make_app(lambda: "somebody", may_read, lambda: store)
+
+
+def anonymous_app() -> FastAPI:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as above: Airflow's own import
+        return airflow_app()
+
+
+def test_anonymous_requests_get_401_on_every_route(client: Client) -> None:
+    app = anonymous_app()
+    get = client(app)
+    paths = [route.path.format(classifier=CLASSIFIER, run_key=RUN_KEY) for route in app.routes]  # type: ignore[attr-defined]
+
+    answers = {path: get(f"/retraining{path}").status_code for path in paths}
+
+    assert answers == {"/models": 401, f"/reports/{CLASSIFIER}/{RUN_KEY}": 401}
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json"])
+def test_fastapi_adds_no_page_of_its_own(client: Client, path: str) -> None:
+    assert client(app_over(InMemoryStore()))(f"/retraining{path}").status_code == 404
+
+
+def test_the_page_shows_the_champion_and_the_reasons_of_the_last_decision(client: Client) -> None:
+    store = InMemoryStore()
+    version = publish_made_version(store)
+    crown(store, version)
+    journal.append(store, CLASSIFIER, make_decision(challenger=version.name))
+    journal.append(store, CLASSIFIER, make_move(version.name))
+    journal.append(store, CLASSIFIER, make_decision("recall fell too far", champion=version.name, run_id="later"))
+
+    answer = client(app_over(store))("/retraining/models")
+
+    assert answer.status_code == 200
+    assert answer.text.count(version.name) >= 3
+    assert "recall fell too far" in answer.text
+    assert "✕ failed" in answer.text
+    assert "✓ champion" in answer.text
+    assert f'href="reports/{CLASSIFIER}/{RUN_KEY}"' in answer.text
+    assert f'href="reports/{CLASSIFIER}/later"' in answer.text
+
+
+def test_an_empty_registry_is_told_and_not_an_error(client: Client) -> None:
+    answer = client(app_over(InMemoryStore()))("/retraining/models")
+
+    assert answer.status_code == 200
+    assert answer.text.count("No model is in production yet.") == 2
+
+
+def test_a_broken_champion_and_a_broken_version_are_shown_as_such(client: Client) -> None:
+    store = InMemoryStore()
+    version = publish_made_version(store)
+    crown(store, version)
+    store.delete(f"{layout.version(CLASSIFIER, version.name)}lineage.json")
+
+    text = client(app_over(store))("/retraining/models").text
+
+    assert "not whole" in text
+    assert "lineage.json is missing." in text
+    assert "✕ broken" in text
+
+
+def test_airflow_is_asked_about_the_runs_of_the_dag(monkeypatch: pytest.MonkeyPatch) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as above
+        from airflow.api_fastapi.core_api import security
+
+    asked = []
+
+    class AuthManager:
+        def is_authorized_dag(self, *, method: str, access_entity: Any, details: Any, user: str) -> bool:
+            asked.append((method, access_entity.name, details.id, user))
+            return details.id == "retrain_birds"
+
+    monkeypatch.setattr(security, "get_auth_manager", AuthManager)
+    monkeypatch.setattr(security.DagModel, "get_team_name", lambda dag_id: None)  # a query to Airflow's database
+
+    answers = [may_read_runs(Request({"type": "http"}), "somebody", name) for name in ("birds", CLASSIFIER)]
+
+    assert answers == [True, False]
+    assert asked == [("GET", "RUN", f"retrain_{name}", "somebody") for name in ("birds", CLASSIFIER)]
+
+
+def test_a_classifier_that_the_user_may_not_see_is_not_there(client: Client) -> None:
+    app = app_over(InMemoryStore(), may_read=lambda request, user, name: name == "birds")
+    get = client(app)
+
+    page = get("/retraining/models").text
+
+    assert "birds" in page
+    assert CLASSIFIER not in page
+    assert get(f"/retraining/reports/{CLASSIFIER}/{RUN_KEY}").status_code == 403
+
+
+def test_a_report_is_served_as_it_was_written_and_can_load_nothing(client: Client) -> None:
+    store = InMemoryStore()
+    run = make_run(store)
+    run.record("intake.json", make_intake())
+    publish_report(run)
+
+    answer = client(app_over(store))(f"/retraining/reports/{CLASSIFIER}/{RUN_KEY}")
+
+    assert answer.status_code == 200
+    assert answer.content == store.get(f"{run.prefix}report.html")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'unsafe-inline';")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert RUN_ID.startswith("scheduled__")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(f"unknown/{RUN_KEY}", id="unknown classifier"),
+        pytest.param(f"{CLASSIFIER}/{RUN_KEY}", id="run without a report"),
+        pytest.param(f"{CLASSIFIER}/..", id="parent"),
+        pytest.param(f"{CLASSIFIER}/%2e%2e", id="encoded parent"),
+        pytest.param(f"{CLASSIFIER}/a%2Fb", id="encoded slash"),
+        pytest.param(f"..%2F{CLASSIFIER}/a", id="classifier that leads out"),
+        pytest.param(f"{CLASSIFIER}/%3Cscript%3E", id="markup"),
+        pytest.param(f"{CLASSIFIER}/{'a' * 300}", id="too long"),
+    ],
+)
+def test_what_is_no_report_is_404_and_reads_nothing_else(client: Client, path: str) -> None:
+    store = InMemoryStore()
+    store.put(f"runs/{CLASSIFIER}/report.html", b"outside of any run")
+    store.put("runs/report.html", b"outside of any classifier")
+    store.put(f"runs/{CLASSIFIER}/a/b/report.html", b"deeper than a run")
+
+    answer = client(app_over(store))(f"/retraining/reports/{path}")
+
+    assert answer.status_code == 404
+    assert "outside" not in answer.text
+    assert "deeper" not in answer.text
+    assert "<script>" not in answer.text
+
+
+def test_a_missing_report_says_which_task_writes_it(client: Client) -> None:
+    answer = client(app_over(InMemoryStore()))(f"/retraining/reports/{CLASSIFIER}/{RUN_KEY}")
+
+    assert f"Run {RUN_KEY} of {CLASSIFIER} has no report." in answer.text
+    assert "publish_report" in answer.text
+
+
+def test_hostile_names_are_text_and_never_markup(client: Client, recipes: Path) -> None:
+    document = make_config("birds", description=HOSTILE).model_dump(mode="json")
+    (recipes / "birds.yaml").write_text(yaml.safe_dump(document))
+    store = InMemoryStore()
+    decision = make_decision(HOSTILE, classifier="birds", challenger=HOSTILE, champion=HOSTILE, run_id=HOSTILE)
+    journal.append(store, "birds", decision)
+    store.put(f"{layout.version('birds', HOSTILE)}manifest.json", b"{}")
+
+    text = client(app_over(store))("/retraining/models").text
+
+    assert "<img" not in text
+    assert text.count("&lt;img src=x onerror=alert(1)&gt;") >= 5
+
+
+def test_a_recipe_that_is_not_valid_says_so_and_the_models_are_shown(client: Client, recipes: Path) -> None:
+    (recipes / "birds.yaml").write_text("name: birds\ncolour: blue\n")
+
+    text = client(app_over(InMemoryStore()))("/retraining/models").text
+
+    assert "The recipe is not valid." in text
+    assert text.count("No model is in production yet.") == 2
+
+
+def test_a_store_that_does_not_answer_gives_503_and_says_what_to_do(client: Client) -> None:
+    def down() -> InMemoryStore:
+        raise StorageUnavailableError("get s3://lake/models/", "connection refused")
+
+    answer = client(make_app(lambda: "somebody", lambda request, user, name: True, down))("/retraining/models")
+
+    assert answer.status_code == 503
+    assert "connection refused" in answer.text
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+
+
+def test_the_page_is_in_the_navigation_and_works_under_a_sub_path() -> None:
+    (view,) = RetrainingModelsPlugin().external_views
+
+    assert view["url_route"] == "models"
+    assert not view["href"].startswith("/")
+
+
+def test_every_process_of_airflow_can_load_the_plugin_without_paying_for_it(tmp_path: Path) -> None:
+    program = """
+import sys
+from airflow._shared.plugins_manager import _load_plugins_from_plugin_directory
+
+def loaded(*names):
+    return [name for name in names if name in sys.modules]
+
+plugins, errors = _load_plugins_from_plugin_directory("plugins")
+print("plugins:", [plugin.name for plugin in plugins], errors)
+ML = ("tensorflow", "keras", "sklearn", "imblearn", "great_expectations", "pandas", "matplotlib")
+print("every process:", loaded(*ML, "boto3", "pyarrow", "airflow.api_fastapi.core_api.security"))
+(app,) = plugins[0].fastapi_apps
+from include.retraining.reporting import overview, templating
+print("api server:", app["url_prefix"], loaded(*ML))
+"""
+    environment = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "PYTHONPATH": str(REPOSITORY)}
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    told = [line for line in done.stdout.splitlines() if line.startswith(("plugins:", "every process:", "api server:"))]
+    assert told == ["plugins: ['retraining_models'] {}", "every process: []", "api server: /retraining []"]

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import dataclasses
+
+from include.retraining.reporting.gather import gather
+from include.retraining.run import DECISION, INTAKE, PROMOTION, SNAPSHOT, VERSION, Run
+from include.retraining.storage import layout
+from tests.builders import (
+    make_decision,
+    make_intake,
+    make_lineage,
+    make_move,
+    make_run,
+    make_snapshot,
+    publish_made_version,
+)
+
+
+def progress_of(run: Run) -> dict[str, str]:
+    return {stage.name: stage.progress for stage in gather(run).stages}
+
+
+def test_a_run_without_records_has_reached_no_stage() -> None:
+    report = gather(make_run())
+
+    assert report.last_stage is None
+    assert {stage.progress for stage in report.stages} == {"not reached"}
+    assert report.unreadable == ()
+
+
+def test_the_stages_tell_how_far_the_run_came() -> None:
+    run = make_run()
+    run.record(INTAKE, make_intake())
+    run.record(SNAPSHOT, make_snapshot())
+
+    assert gather(run).last_stage == "dataset"
+    assert progress_of(run)["dataset"] == "done"
+    assert progress_of(run)["embedding"] == "not reached"
+
+
+def test_the_promotion_of_a_refused_challenger_is_not_due() -> None:
+    run = make_run()
+    run.record(DECISION, make_decision("too bad"))
+
+    assert progress_of(run)["promotion"] == "not due"
+
+
+def test_the_promotion_of_an_approved_challenger_that_did_not_happen_is_not_reached() -> None:
+    run = make_run()
+    run.record(DECISION, make_decision())
+
+    assert progress_of(run)["promotion"] == "not reached"
+
+
+def test_a_broken_record_is_named_and_the_others_are_read() -> None:
+    run = make_run()
+    run.record(INTAKE, make_intake())
+    run.store.put(f"{run.prefix}{SNAPSHOT}", b'{"uri": 1}')
+
+    report = gather(run)
+
+    assert report.intake == make_intake()
+    assert report.snapshot is None
+    assert len(report.unreadable) == 1
+    assert report.unreadable[0].startswith(f"s3://memory/{run.prefix}{SNAPSHOT}: expected a SnapshotRecord record")
+
+
+def test_the_lineage_is_read_from_the_published_version() -> None:
+    run = make_run()
+    run.record(VERSION, publish_made_version(run.store))
+
+    assert gather(run).lineage == make_lineage()
+
+
+def test_a_version_whose_description_was_lost_costs_the_lineage_alone() -> None:
+    run = make_run()
+    version = publish_made_version(run.store)
+    run.record(VERSION, version)
+    run.store.delete(f"{layout.version(run.classifier, version.name)}lineage.json")
+
+    report = gather(run)
+
+    assert report.version == version
+    assert report.lineage is None
+    assert "lineage.json" in report.unreadable[0]
+
+
+def test_the_move_of_an_earlier_attempt_of_the_run_does_not_count() -> None:
+    run = make_run()
+    run.record(PROMOTION, make_move())
+    run.record(DECISION, make_decision("the champion changed"))
+    refused = gather(run)
+    run.record(DECISION, dataclasses.replace(make_decision(), challenger="another"))
+    of_another = gather(run)
+    run.record(DECISION, make_decision())
+    own = gather(run)
+
+    assert refused.promotion is None
+    assert of_another.promotion is None
+    assert own.promotion == make_move()

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from include.retraining.reporting.gather import gather
+from include.retraining.reporting.headline import Headline, headline_of
+from include.retraining.run import DECISION, EVALUATION, INTAKE, PROMOTION, SNAPSHOT
+from tests.builders import (
+    make_decision,
+    make_evaluation,
+    make_intake,
+    make_metrics,
+    make_move,
+    make_run,
+    make_snapshot,
+)
+
+CHALLENGER = "20260103T0200-aaaaaaaaaaaa"
+CHAMPION = "20260102T0200-bbbbbbbbbbbb"
+
+
+def headline_with(**records: object) -> Headline:
+    run = make_run()
+    names = {
+        "intake": INTAKE,
+        "snapshot": SNAPSHOT,
+        "evaluation": EVALUATION,
+        "decision": DECISION,
+        "promotion": PROMOTION,
+    }
+    for name, record in records.items():
+        run.record(names[name], record)
+    return headline_of(gather(run))
+
+
+def test_a_first_champion_replaced_nobody() -> None:
+    headline = headline_with(decision=make_decision(), promotion=make_move())
+
+    assert headline.verdict == "promoted"
+    assert headline.sentence == f"Version {CHALLENGER} became the first champion: it passed all 2 gates."
+
+
+def test_a_new_champion_names_the_one_it_replaced() -> None:
+    decision = dataclasses.replace(make_decision(), champion=CHAMPION)
+
+    headline = headline_with(decision=decision, promotion=make_move(incumbent=CHAMPION))
+
+    assert headline.sentence == f"Version {CHALLENGER} replaced {CHAMPION} as champion: it passed all 2 gates."
+
+
+def test_an_approval_without_a_move_is_no_promotion() -> None:
+    headline = headline_with(decision=make_decision())
+
+    assert headline.verdict == "approved"
+    assert "the champion was not moved" in headline.sentence
+
+
+@pytest.mark.parametrize(
+    ("reasons", "told"),
+    [
+        pytest.param(("recall fell.",), "was refused: recall fell.", id="one"),
+        pytest.param(("recall fell", "b"), "was refused: recall fell (and 1 more reason).", id="two"),
+        pytest.param(("recall fell", "b", "c"), "was refused: recall fell (and 2 more reasons).", id="three"),
+    ],
+)
+def test_a_refusal_gives_its_first_reason_and_counts_the_others(reasons: tuple[str, ...], told: str) -> None:
+    headline = headline_with(decision=make_decision(*reasons, champion=CHAMPION))
+
+    assert headline.verdict == "kept"
+    assert headline.sentence == f"Champion {CHAMPION} stays, since challenger {CHALLENGER} {told}"
+
+
+def test_a_refusal_without_a_champion_says_that_no_model_is_in_production() -> None:
+    headline = headline_with(decision=make_decision("recall fell"))
+
+    assert headline.title == "Challenger refused"
+    assert headline.sentence == f"No model is in production, and challenger {CHALLENGER} was refused: recall fell."
+
+
+def test_training_the_champion_again_is_told_as_such() -> None:
+    evaluation = make_evaluation(champion=make_metrics(), is_same_model=True)
+
+    headline = headline_with(evaluation=evaluation, decision=make_decision("same", champion=CHAMPION))
+
+    assert headline.sentence == f"Champion {CHAMPION} stays: retraining gave the same model again."
+
+
+def test_a_run_that_stopped_says_where() -> None:
+    headline = headline_with(intake=make_intake(), snapshot=make_snapshot())
+
+    assert headline.verdict == "stopped"
+    assert headline.title == "Stopped after dataset"
+    assert "the champion was not touched" in headline.sentence
+
+
+def test_a_window_without_a_delivery_is_no_failure() -> None:
+    nothing = make_intake(delivered=0, accepted=0, skipped=0, quarantined={})
+
+    assert headline_with(intake=nothing).sentence == "The window held no delivery; the champion was not touched."
+    assert headline_with().title == "Nothing was retrained"

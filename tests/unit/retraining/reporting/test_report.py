@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from html.parser import HTMLParser
+
+import pytest
+
+from include.retraining.reporting.report import publish_report
+from include.retraining.run import (
+    DECISION,
+    EMBEDDING,
+    EVALUATION,
+    INTAKE,
+    METRICS,
+    PROMOTION,
+    REPORT,
+    RESAMPLING,
+    SELECTION,
+    SNAPSHOT,
+    VERSION,
+    Run,
+)
+from include.retraining.storage.memory import InMemoryStore
+from tests.builders import (
+    LABELS,
+    make_config,
+    make_decision,
+    make_embedding,
+    make_evaluation,
+    make_intake,
+    make_metrics,
+    make_move,
+    make_resampling,
+    make_run,
+    make_selection,
+    make_snapshot,
+    publish_made_version,
+)
+
+VOID = {"meta", "br", "link", "img", "hr", "input", "col"}
+STAGES = (INTAKE, SNAPSHOT, EMBEDDING, RESAMPLING, SELECTION, VERSION, EVALUATION, DECISION, PROMOTION)
+
+
+class Page(HTMLParser):
+    """What a browser would see of a page: its text and its attributes; unbalanced tags are an error."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.words: list[str] = []
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.words += data.split()
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.words)
+
+
+def record_until(run: Run, stages: Sequence[str]) -> None:
+    records = {
+        INTAKE: make_intake(),
+        SNAPSHOT: make_snapshot(),
+        EMBEDDING: make_embedding(),
+        RESAMPLING: make_resampling(),
+        SELECTION: make_selection(),
+        EVALUATION: make_evaluation(champion=make_metrics(dict.fromkeys(LABELS, 0.75))),
+        DECISION: make_decision(champion="20260102T0200-bbbbbbbbbbbb"),
+        PROMOTION: make_move(incumbent="20260102T0200-bbbbbbbbbbbb"),
+    }
+    for stage in stages:
+        run.record(stage, publish_made_version(run.store) if stage == VERSION else records[stage])
+
+
+def report_of(run: Run) -> str:
+    publish_report(run)
+    return run.store.get(f"{run.prefix}{REPORT}").decode()
+
+
+@pytest.mark.parametrize("n_stages", range(len(STAGES) + 1))
+def test_every_run_gets_a_whole_page_however_far_it_came(n_stages: int) -> None:
+    run = make_run()
+    record_until(run, STAGES[:n_stages])
+
+    uri = publish_report(run)
+
+    assert uri == f"s3://memory/{run.prefix}report.html"
+    assert Page(run.store.get(f"{run.prefix}{REPORT}").decode()).text.startswith("flowers ·")
+    assert run.store.get(f"{run.prefix}{METRICS}").startswith(b"{")
+
+
+def test_a_whole_run_is_told_from_the_delivery_to_the_lineage() -> None:
+    run = make_run()
+    record_until(run, STAGES)
+
+    text = Page(report_of(run)).text
+
+    told = (
+        "replaced 20260102T0200-bbbbbbbbbbbb as champion: it passed all 2 gates.",
+        "2026-01-02 02:00 UTC to 2026-01-03 02:00 UTC",
+        "520 images were delivered. 500 were accepted, 8 skipped as exact duplicates, and 12 quarantined.",
+        "cannot be decoded 9",
+        "data_docs/index.html",
+        "orchid 10 2 100 112",
+        "450 were stored already, 450 were computed in this run.",
+        "SMOTE adds 700 synthetic rows to 500 train images.",
+        "Test, for information, not used to choose",
+        "smote · linear challenger 1,200 1,795 4 0.8000 0.8000",
+        "none · linear 500 1,795 4 0.7000 0.6500",
+        "G-mean of recalls",
+        "mean over classes of √(recall × specificity) 0.8485",
+        "0.8000 0.7500 +0.0500",
+        "orchid 20 · 80",
+        "✓ passed macro_recall is 0.8000; at least 0.5000 was asked.",
+        "c0de" * 16,
+    )
+    positions = [text.find(sentence) for sentence in told]
+    assert -1 not in positions, [sentence for sentence, found in zip(told, positions, strict=True) if found < 0]
+
+
+def test_a_class_with_few_images_shows_its_smaller_k() -> None:
+    run = make_run()
+    run.record(RESAMPLING, make_resampling({"daisy": 400, "poppy": 90, "orchid": 3}))
+
+    text = Page(report_of(run)).text
+
+    assert "orchid 3 400 2" in text
+    assert "orchid has 3 train images: k is 2 instead of 5." in text
+
+
+def test_a_refusal_shows_every_reason_and_the_failed_gate_in_words() -> None:
+    run = make_run()
+    run.record(DECISION, make_decision("recall fell", "data is older"))
+
+    text = Page(report_of(run)).text
+
+    assert "recall fell data is older" in text
+    assert "floor macro recall ✕ failed" in text
+
+
+def test_the_same_records_give_the_same_bytes() -> None:
+    bodies = []
+    for _ in range(2):
+        run = make_run(InMemoryStore())
+        record_until(run, STAGES)
+        publish_report(run)
+        bodies.append((run.store.get(f"{run.prefix}{REPORT}"), run.store.get(f"{run.prefix}{METRICS}")))
+
+    assert bodies[0] == bodies[1]
+
+
+def test_the_page_carries_no_script_and_loads_nothing() -> None:
+    run = make_run()
+    record_until(run, STAGES)
+    html = report_of(run)
+
+    page = Page(html)
+
+    assert not [where for where in page.attributes if where[1] in {"src", "href"} or where[1].startswith("on")]
+    assert not re.search(r"<script|<link|url\(|@import|https?://", html)
+
+
+def test_whatever_the_records_hold_is_text_and_never_markup() -> None:
+    hostile = "<img src=x onerror=alert(1)>\"'&"
+    labels = (hostile, "b")
+    run = make_run(config=make_config(labels=labels, description=hostile), run_id=hostile)
+    record_until(run, [EMBEDDING])
+    run.record(INTAKE, make_intake(quarantined={hostile: 1}, warnings=(hostile,)))
+    run.record(SNAPSHOT, make_snapshot({hostile: 5, "b": 5}))
+    run.record(RESAMPLING, make_resampling({hostile: 5, "b": 2}))
+    run.record(EVALUATION, make_evaluation(make_metrics({hostile: 0.5, "b": 0.5}), version=hostile))
+    run.record(DECISION, make_decision(hostile, challenger=hostile))
+
+    page = Page(report_of(run))
+
+    assert hostile in page.text
+    assert not [where for where in page.attributes if where[0] == "img" or where[1] == "onerror"]
+
+
+def test_plots_are_told_to_those_who_do_not_see_them() -> None:
+    run = make_run()
+    record_until(run, STAGES)
+
+    page = Page(report_of(run))
+
+    svgs = [where for where in page.attributes if where[0] == "svg" and where[1] == "aria-label"]
+    assert len(svgs) == 2 * len(make_selection().candidates)
+    assert svgs[0][2].startswith("Macro recall of smote · linear on validation by epoch, from ")
+    assert [where[2] for where in page.attributes if where[0] == "th" and where[1] == "scope"].count("row") > 20
+
+
+def test_a_broken_record_is_reported_on_the_page() -> None:
+    run = make_run()
+    run.record(INTAKE, make_intake())
+    run.store.put(f"{run.prefix}{EVALUATION}", b"[]")
+
+    text = Page(report_of(run)).text
+
+    assert "evaluation.json: expected a EvaluationRecord record" in text
+    assert "520 images were delivered." in text
