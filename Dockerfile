@@ -5,7 +5,7 @@
 FROM apache/airflow:3.3.2-python3.12
 
 # Longest to build, rarest to change: first. pip compiles byte code here, or every task would compile TensorFlow anew.
-# Everything is pinned by digest, Airflow itself too, so pip neither up- nor downgrades it behind our back.
+# Every package is pinned with its hashes, Airflow itself too, so pip neither up- nor downgrades it behind our back.
 WORKDIR /opt/airflow
 COPY requirements.txt ./
 RUN pip install --no-cache-dir --compile --require-hashes --requirement requirements.txt

@@ -20,7 +20,7 @@ from embedded.supervisor import ServiceStatus, Supervisor
 
 STORAGE = (postgres.NAME, seaweed.NAME)
 ALL_SERVICES = (*STORAGE, *airflow.COMPONENTS)
-# Six processes that import at once need 20 s on two idle cores; a busy machine gets much more.
+# Airflow's four need 15 s of processor time together, which is 8 s on two idle cores; a busy machine gets much more.
 TIMEOUT_SECONDS = 240.0
 STRAY_SECONDS = 2.0  # nobody is left to whom they could report
 

@@ -200,11 +200,14 @@ def promote_challenger(run: Run, decision_uri: str) -> Move | PromotionDecision:
     """Moves the champion pointer to an approved challenger.
 
     Returns:
-        The move, or the refusal where another run moved the champion after the decision.
+        The move; or the refusal, which may be new, where another run moved the champion after the decision.
     """
     from include.retraining.promotion.promotion import promote
 
-    outcome = promote(run, run.load(decision_uri, PromotionDecision))
+    decision = run.load(decision_uri, PromotionDecision)
+    if not decision.approved:
+        return decision  # an earlier attempt was overtaken and recorded so, or the gates refused
+    outcome = promote(run, decision)
     run.record(PROMOTION if isinstance(outcome, Move) else DECISION, outcome)
     return outcome
 

@@ -1,4 +1,7 @@
-"""A resampling plan as a value: which two images each synthetic vector lies between, and where."""
+"""A resampling plan: which two images each synthetic vector lies between, and where; and its place in the store.
+
+What makes one is in `smote.py`; reading one needs no imbalanced-learn, which takes seconds to import.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,13 @@ import numpy as np
 import pandas as pd
 
 from include.retraining.errors import ArtifactIntegrityError
+from include.retraining.schemas import PLAN
+from include.retraining.storage import layout
+from include.retraining.storage.base import ObjectStore, key_of, uri_of
+from include.retraining.storage.publishing import publish, read_published, sha256
+from include.retraining.storage.tables import from_parquet, to_parquet
+
+ROWS = "plan.parquet"
 
 
 @dataclass(frozen=True)
@@ -50,3 +60,17 @@ class Plan:
         step = self.rows["step"].to_numpy()[:, np.newaxis]
         synthetic: np.ndarray = (X[base] + step * (X[neighbour] - X[base])).astype(X.dtype)
         return synthetic
+
+
+def publish_plan(store: ObjectStore, classifier: str, plan: Plan) -> tuple[str, str]:
+    """Publishes a plan under the digest of its content; returns its URI and that digest."""
+    body = to_parquet(plan.rows, PLAN)
+    digest = sha256(body)[:16]
+    prefix = layout.resampling(classifier, digest)
+    publish(store, prefix, {ROWS: body})
+    return uri_of(store, prefix), digest
+
+
+def read_plan(store: ObjectStore, uri: str) -> Plan:
+    """Returns a published plan, verified against its manifest."""
+    return Plan(from_parquet(read_published(store, key_of(store, uri), ROWS), PLAN, uri))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from include.retraining.artifacts import ResamplingRecord
-from include.retraining.balancing.plan import Plan
+from include.retraining.balancing.plan import Plan, publish_plan
 from include.retraining.balancing.smote import Resampling, plan_smote
 from include.retraining.dataset.snapshot import read_snapshot, rows_of
 from include.retraining.embedding.fingerprint import fingerprint, fingerprint_components
@@ -16,15 +16,8 @@ from include.retraining.embedding.scaling import fit_scaler
 from include.retraining.embedding.vectors import read_vectors
 from include.retraining.errors import ArtifactIntegrityError
 from include.retraining.run import Run
-from include.retraining.schemas import PLAN
-from include.retraining.storage import layout
-from include.retraining.storage.base import ObjectStore, key_of, uri_of
-from include.retraining.storage.publishing import publish, read_published, sha256
-from include.retraining.storage.tables import from_parquet, to_parquet
 
 logger = logging.getLogger(__name__)
-
-ROWS = "plan.parquet"
 
 
 def resample(run: Run, snapshot_uri: str) -> ResamplingRecord:
@@ -57,19 +50,11 @@ def resample(run: Run, snapshot_uri: str) -> ResamplingRecord:
     return _publish(run, resampling, before, after)
 
 
-def read_plan(store: ObjectStore, uri: str) -> Plan:
-    """Returns a published plan, verified against its manifest."""
-    return Plan(from_parquet(read_published(store, key_of(store, uri), ROWS), PLAN, uri))
-
-
 def _publish(run: Run, resampling: Resampling, before: pd.Series, after: pd.Series) -> ResamplingRecord:
-    body = to_parquet(resampling.plan.rows, PLAN)
-    digest = sha256(body)[:16]
-    prefix = layout.resampling(run.classifier, digest)
-    publish(run.store, prefix, {ROWS: body})
+    uri, digest = publish_plan(run.store, run.classifier, resampling.plan)
     labels = run.config.labels
     return ResamplingRecord(
-        uri=uri_of(run.store, prefix),
+        uri=uri,
         digest=digest,
         counts_before={label: int(before.get(label, 0)) for label in labels},
         counts_after={label: int(after.get(label, 0)) for label in labels},

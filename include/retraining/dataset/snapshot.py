@@ -38,6 +38,7 @@ def freeze(run: Run) -> SnapshotRecord:
     everything = _union(run.store, batches)
     rows, conflicts = _one_row_an_image(everything)
     rows["split"] = assign_splits(everything, run.config.dataset).loc[rows.index]
+    rows = rows[rows["label"].isin(run.config.labels)]  # older batches may hold labels that the recipe gave up
     counts = split_counts(rows, run.config.labels)
     _require(counts["train"], "The train split", MINIMUM_TRAIN_IMAGES)
     _require(counts["validation"], "The validation split", MINIMUM_VALIDATION_IMAGES)

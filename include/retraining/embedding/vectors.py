@@ -16,7 +16,14 @@ from include.retraining.errors import ArtifactIntegrityError
 from include.retraining.storage import layout
 from include.retraining.storage.base import ObjectStore, uri_of
 from include.retraining.storage.parallel import get_many
-from include.retraining.storage.publishing import MANIFEST, content_digest, publish, read_published, sha256
+from include.retraining.storage.publishing import (
+    MANIFEST,
+    content_digest,
+    parse_manifest,
+    publish,
+    read_published,
+    sha256,
+)
 
 IDS = "ids.json"
 VECTORS = "vectors.npy"
@@ -59,15 +66,18 @@ def read_vectors(store: ObjectStore, fingerprint: str, image_ids: Sequence[str])
     Args:
         store: Where from.
         fingerprint: Of the extractor.
-        image_ids: Ids; each must be stored.
+        image_ids: Ids, distinct; each must be stored.
 
     Returns:
         Shape `(n_images, n_features)`, float32.
 
     Raises:
         ArtifactIntegrityError: If an id is not stored, or a part's bytes are not those that were published.
+        ValueError: If an id is asked for twice.
     """
     wanted = {image_id: row for row, image_id in enumerate(image_ids)}
+    if len(wanted) != len(image_ids):
+        raise ValueError(f"Expected distinct ids; got {len(image_ids)} of which {len(wanted)} differ.")
     vectors: np.ndarray | None = None
     missing = set(wanted)
     for prefix, ids in _parts(store, fingerprint):
@@ -87,13 +97,15 @@ def read_vectors(store: ObjectStore, fingerprint: str, image_ids: Sequence[str])
 
 
 def _parts(store: ObjectStore, fingerprint: str) -> Iterator[tuple[str, list[str]]]:
-    """Yields the prefix and the ids of every whole part, in the order of their names."""
+    """Yields the prefix and the verified ids of every whole part, in the order of their names."""
     keys = [found.key for found in store.list(layout.embeddings(fingerprint)) if found.key.endswith(f"/{MANIFEST}")]
     prefixes = [key.removesuffix(MANIFEST) for key in keys]
-    bodies = get_many(store, [f"{prefix}{IDS}" for prefix in prefixes])
-    for prefix, body in zip(prefixes, bodies, strict=True):
-        if body is None:
-            raise ArtifactIntegrityError(uri_of(store, f"{prefix}{IDS}"), "the ids of a published part", "no object")
+    manifests, bodies = get_many(store, keys), get_many(store, [f"{prefix}{IDS}" for prefix in prefixes])
+    for prefix, manifest, body in zip(prefixes, manifests, bodies, strict=True):
+        listed = parse_manifest(manifest or b"", uri_of(store, f"{prefix}{MANIFEST}")).files.get(IDS)
+        if body is None or sha256(body) != listed:
+            got = "no object" if body is None else f"sha256 {sha256(body)}"
+            raise ArtifactIntegrityError(uri_of(store, f"{prefix}{IDS}"), f"sha256 {listed}", got)
         yield prefix, json.loads(body)
 
 

@@ -26,7 +26,6 @@ from include.retraining.storage.records import from_json
 logger = logging.getLogger(__name__)
 
 SCORES = "scores.npy"
-BATCH = 64
 
 
 def test_digest(rows: pd.DataFrame) -> str:
@@ -68,19 +67,11 @@ def version_scores(run: Run, version: str, rows: pd.DataFrame, *, expected_diges
 
 
 def _predict(run: Run, prefix: str, rows: pd.DataFrame) -> np.ndarray:
-    from include.retraining.training.keras_file import from_bytes  # loads TensorFlow: seconds
+    from include.retraining.training.inference import predict_proba  # both load TensorFlow: seconds
+    from include.retraining.training.keras_file import from_bytes
 
-    model = from_bytes(read_published(run.store, prefix, MODEL))
     images = list(read_images(run.store, list(rows["key"]), list(rows["bytes_sha256"])))
-    probabilities = np.empty((len(images), len(run.config.labels)), dtype=np.float32)
-    by_size: dict[tuple[int, ...], list[int]] = {}
-    for index, image in enumerate(images):
-        by_size.setdefault(image.shape, []).append(index)
-    for members in by_size.values():
-        for start in range(0, len(members), BATCH):
-            batch = members[start : start + BATCH]
-            probabilities[batch] = np.asarray(model(np.stack([images[index] for index in batch]), training=False))
-    return probabilities
+    return predict_proba(from_bytes(read_published(run.store, prefix, MODEL)), images)
 
 
 def _require_labels(run: Run, prefix: str) -> None:

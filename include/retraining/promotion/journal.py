@@ -39,6 +39,9 @@ def append(store: ObjectStore, classifier: str, what: PromotionDecision | Move) 
             return entry
     entry = _entry(len(known) + 1, what)
     while not store.replace(_key(classifier, entry.number), to_json(entry), etag=None):
+        # A client that repeats a write whose answer was lost has lost the race against itself.
+        if store.get(_key(classifier, entry.number)) == to_json(entry):
+            break
         entry = dataclasses.replace(entry, number=entry.number + 1)
     return entry
 

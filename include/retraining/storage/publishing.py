@@ -103,14 +103,23 @@ def read_manifest_if_any(store: ObjectStore, prefix: str) -> Manifest | None:
         body = store.get(key)
     except KeyError:
         return None
+    return parse_manifest(body, uri_of(store, key))
+
+
+def parse_manifest(body: bytes, uri: str) -> Manifest:
+    """Returns the manifest that bytes hold.
+
+    Raises:
+        ArtifactIntegrityError: If they are no manifest, or its files are not those of its digest.
+    """
     try:
         document = json.loads(body)
         manifest = Manifest(files={str(name): str(digest) for name, digest in sorted(document["files"].items())})
         stated = document["digest"]
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ArtifactIntegrityError(uri_of(store, key), "a manifest", "something else") from error
+        raise ArtifactIntegrityError(uri, "a manifest", "something else") from error
     if stated != manifest.digest:
-        raise ArtifactIntegrityError(uri_of(store, key), f"digest {manifest.digest}", f"digest {stated}")
+        raise ArtifactIntegrityError(uri, f"digest {manifest.digest}", f"digest {stated}")
     return manifest
 
 

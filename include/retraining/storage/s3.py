@@ -15,7 +15,10 @@ from include.retraining.storage.base import StoredObject
 
 MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
 LOST_RACE = frozenset({"412", "PreconditionFailed", "409", "ConditionalRequestConflict"})
-REFUSED = frozenset({"401", "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket"})
+REFUSED = frozenset(
+    {"401", "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket"}
+    | {"NoCredentialsError", "PartialCredentialsError"}  # boto3's own: keys that are not set come by no retry
+)
 
 CLIENT_CONFIG = Config(
     connect_timeout=10,
@@ -129,17 +132,20 @@ class S3Store:
 
     def _translate(self, error: ClientError | BotoCoreError, verb: str, key: str) -> Exception:
         uri = f"s3://{self.bucket}/{key}"
-        code = _code(error) if isinstance(error, ClientError) else ""
+        code = _code(error)
         if code in MISSING:
             return KeyError(uri)
         if code in REFUSED:
             return ConfigurationError(
                 where=f"object store, bucket {self.bucket!r}",
                 problem=f"{verb} {uri} was refused ({code})",
-                cure="Check the bucket's name and the keys' permissions (connection s3_lake, or see .env.example)",
+                cure="Check the bucket's name, the keys and their permissions (connection s3_lake, or .env.example)",
             )
         return StorageUnavailableError(operation=f"{verb} {uri}", cause=str(error))
 
 
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
+def _code(error: ClientError | BotoCoreError) -> str:
+    """Returns the server's code, or the kind of the client's own error."""
+    if isinstance(error, ClientError):
+        return str(error.response.get("Error", {}).get("Code", ""))
+    return type(error).__name__

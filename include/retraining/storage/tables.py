@@ -27,7 +27,7 @@ def from_parquet(body: bytes, schema: pa.Schema, uri: str) -> pd.DataFrame:
     """
     try:
         table = pq.read_table(io.BytesIO(body))
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError) as error:
         raise ArtifactIntegrityError(uri, "a Parquet table", "bytes that are none") from error
     if not table.schema.equals(schema, check_metadata=False):
         raise ArtifactIntegrityError(uri, f"columns {schema.names}", f"columns {table.schema.names} or other types")

@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 
 from include.retraining.artifacts import CandidateRecord, ResamplingRecord, SelectionRecord, SnapshotRecord
-from include.retraining.balancing.resampling import read_plan
+from include.retraining.balancing.plan import read_plan
 from include.retraining.config import Candidate, ClassifierConfig
 from include.retraining.dataset.snapshot import read_snapshot, rows_of
 from include.retraining.embedding.fingerprint import fingerprint, fingerprint_components
 from include.retraining.embedding.scaling import fit_scaler
 from include.retraining.embedding.vectors import read_vectors
+from include.retraining.errors import ConfigurationError
 from include.retraining.lineage import code_digest, library_versions
 from include.retraining.metrics import classification_metrics
 from include.retraining.run import Run
@@ -33,8 +34,19 @@ RECORD = "candidate.json"
 
 
 def candidate_of(config: ClassifierConfig, name: str) -> Candidate:
-    """Returns the candidate of a name."""
-    return next(candidate for candidate in config.candidates if candidate.name == name)
+    """Returns the candidate of a name.
+
+    Raises:
+        ConfigurationError: If the recipe has none: it was changed while the run went on.
+    """
+    by_name = {candidate.name: candidate for candidate in config.candidates}
+    if name not in by_name:
+        raise ConfigurationError(
+            f"classifier {config.name}, key training",
+            f"there is no candidate {name!r} (any more); the recipe has {', '.join(by_name)}",
+            "Start a new run, which plans the candidates anew",
+        )
+    return by_name[name]
 
 
 def train(run: Run, candidate: Candidate, snapshot: SnapshotRecord, resampling: ResamplingRecord) -> CandidateRecord:

@@ -25,6 +25,7 @@ from include.retraining.storage.records import to_json
 from include.retraining.training import keras_file
 from include.retraining.training.candidates import read_head
 from include.retraining.training.head import Head
+from include.retraining.training.inference import predict_proba
 
 logger = logging.getLogger(__name__)
 
@@ -99,13 +100,9 @@ def _largest_difference(run: Run, model_bytes: bytes, head: Head, snapshot: Snap
     golden = rows_of(read_snapshot(run.store, snapshot.uri), "validation").head(GOLDEN_IMAGES)
     vectors_of = fingerprint(fingerprint_components(run.config.embedding))
     expected = head.predict_proba(read_vectors(run.store, vectors_of, list(golden["image_id"])))
-    model = keras_file.from_bytes(model_bytes)
-    differences = []
-    images = read_images(run.store, list(golden["key"]), list(golden["bytes_sha256"]))
-    for pixels, probabilities in zip(images, expected, strict=True):
-        got = np.asarray(model(pixels[np.newaxis], training=False))[0]
-        differences.append(float(np.abs(got - probabilities).max()))
-    return max(differences)
+    images = list(read_images(run.store, list(golden["key"]), list(golden["bytes_sha256"])))
+    got = predict_proba(keras_file.from_bytes(model_bytes), images)
+    return float(np.abs(got - expected).max())
 
 
 def _lineage(run: Run, challenger: CandidateRecord, snapshot: SnapshotRecord, resampling: ResamplingRecord) -> Lineage:

@@ -43,17 +43,19 @@ class _KeepBest(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no
         self.scores: list[float] = []
         self.losses: list[float] = []
         self.weights: list[np.ndarray] = []
+        self.has_diverged = False
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Keeps the loss, the score and, if it is the best so far, the weights."""
         del epoch
         self.losses.append(float((logs or {})["loss"]))
-        y_pred = np.asarray(self.model(self._X, training=False)).argmax(axis=1)
-        self.scores.append(macro_recall(self._y, y_pred, self._n_classes))
+        y_score = np.asarray(self.model(self._X, training=False))
+        self.scores.append(macro_recall(self._y, y_score.argmax(axis=1), self._n_classes))
         if self.scores[-1] == max(self.scores) and self.scores.count(self.scores[-1]) == 1:
             self.weights = self.model.get_weights()
-        if not math.isfinite(self.losses[-1]):
-            self.model.stop_training = True
+        # The loss is older than the weights: it misses what the epoch's last step did.
+        if not (math.isfinite(self.losses[-1]) and np.isfinite(y_score).all()):
+            self.has_diverged = self.model.stop_training = True
 
 
 def fit_head(
@@ -78,7 +80,7 @@ def fit_head(
         training: Epochs, batch size, learning rate, seed.
 
     Raises:
-        TrainingDivergedError: If the loss is not finite at some epoch.
+        TrainingDivergedError: If the loss or a prediction is not finite at some epoch.
 
     References:
         Loshchilov and Hutter, 2019, "Decoupled Weight Decay Regularization", algorithm 2 (AdamW, cosine).
@@ -101,7 +103,7 @@ def fit_head(
         callbacks=[keep],
         verbose=0,
     )
-    if not math.isfinite(keep.losses[-1]):
+    if keep.has_diverged:
         raise TrainingDivergedError(name, len(keep.losses), training.seed)
     layers = tuple(Layer(*pair) for pair in zip(keep.weights[::2], keep.weights[1::2], strict=True))
     best_epoch = keep.scores.index(max(keep.scores)) + 1

@@ -84,7 +84,8 @@ def test_a_whole_champion_is_status_0_with_the_login_and_the_figures(store, stac
     assert figures["first_run"] is True
     assert figures["embedded_images"] == 450
     assert figures["total_seconds"] > 1e9
-    assert list(figures["stage_seconds"]) == ["data", "store_start", "delivery", "airflow_start", "retraining", "intake"]
+    stages = {"data", "store_start", "delivery", "airflow_start", "retraining", "intake"}
+    assert set(figures["stage_seconds"]) == stages
     assert stack.ups == [STORAGE, None]
 
 

@@ -1,0 +1,67 @@
+"""`python -m benchmarks.document`: writes docs/benchmarks.md from the results, or with `--check` compares it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.results import REPOSITORY, RESULTS
+
+DOCUMENT = REPOSITORY / "docs" / "benchmarks.md"
+CIRCUMSTANCES = ("title", "command", "method", "versions", "cores", "commit")
+HEAD = """# Benchmarks
+
+Made by `python -m benchmarks.document` from the files in `benchmarks/results/`; do not edit. No figure stands here
+without the command that gave it. Seconds depend on the machine; ratios are taken within one run.
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Writes the document, or compares; returns the exit status."""
+    text = document(RESULTS)
+    if "--check" not in arguments:
+        DOCUMENT.write_text(text, encoding="utf-8")
+        return 0
+    if DOCUMENT.exists() and DOCUMENT.read_text(encoding="utf-8") == text:
+        return 0
+    sys.stderr.write("docs/benchmarks.md is not what benchmarks/results gives: run `python -m benchmarks.document`.\n")
+    return 1
+
+
+def document(results: Path) -> str:
+    """Returns the document's text, one section a result file in the order of their names."""
+    sections = [_section(json.loads(path.read_text(encoding="utf-8"))) for path in sorted(results.glob("*.json"))]
+    return "\n".join([HEAD, *sections])
+
+
+def _section(result: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
+    rows = [f"| `{name}` | {value} |" for name, value in _flat(result)]
+    return "\n".join(
+        [
+            f"## {result['title']}\n",
+            f"{result['method']}\n",
+            f"`{result['command']}`, {result['cores']} cores, commit `{result['commit']}`, {versions}.\n",
+            "| figure | value |",
+            "|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def _flat(result: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in result.items():
+        if not prefix and name in CIRCUMSTANCES:
+            continue
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
