@@ -75,6 +75,7 @@ bench: $(READY) ## measure, write benchmarks/results/*.json and docs/benchmarks.
 lock: $(READY) ## lock the dependencies anew, with hashes, for Python 3.11 to 3.13
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes requirements-dev.in -o requirements-dev.txt
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes -c requirements-dev.txt requirements.in -o requirements.txt
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes requirements-gpu.in -o requirements-gpu.txt
 
 clean: down ## remove the environment, the stack's data and the caches; cached downloads stay in .cache
 	@rm -rf .venv .embedded .mypy_cache .ruff_cache .pytest_cache .hypothesis
