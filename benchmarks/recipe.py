@@ -38,9 +38,9 @@ BENCHMARK = Benchmark(
     title="How the demo's heads were chosen",
     command="python -m benchmarks.recipe",
     method=(
-        "Macro recall on validation rows, mean over three train/validation splits of the demo's two days, by strategy, head "
-        "and weight decay. The pinned test images are left out before anything is fitted. The recipe takes each head's "
-        "weight decay with the highest mean over the strategies."
+        "Macro recall on validation rows, mean over three train/validation splits of the demo's two days, by strategy, "
+        "head and weight decay. The pinned test images are left out before anything is fitted. The recipe takes each "
+        "head's weight decay with the highest mean over the strategies."
     ),
     packages=("tensorflow", "keras", "imbalanced-learn"),
 )
