@@ -10,15 +10,14 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 from rich.console import Console
 
 from demo.airflow_client import AirflowClient
 from demo.delivery import DailyBatch, make_batches
 from demo.demonstration import CLASSIFIER, Outcome, Stopwatch, deliver_all, retrain, sum_up
-from demo.fashion_mnist import REPOSITORY, cache_directory, is_cached, load
-from demo.figures import Figures, record, write_last
+from demo.fashion_mnist import cache_directory, is_cached, load
+from demo.figures import Figures, write_last
 from demo.summary import Access, macro_recalls_by_strategy
 from embedded.errors import EmbeddedError
 from embedded.settings import load_settings
@@ -28,7 +27,6 @@ from include.retraining.config import load_classifier
 from include.retraining.errors import RetrainingError
 from include.retraining.storage.base import ObjectStore
 
-RESULTS = REPOSITORY / "benchmarks" / "results" / "demo.json"
 INTERRUPTED = 130
 LOOPBACK = "127.0.0.1,localhost"
 
@@ -44,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A proxy of the machine knows nothing of what listens on its loopback interface.
     os.environ["NO_PROXY"] = ",".join(filter(None, (os.environ.get("NO_PROXY"), LOOPBACK)))
     try:
-        return _demonstrate(console, started=asked.started, recorded=asked.record)
+        return _demonstrate(console, started=asked.started)
     except (RetrainingError, EmbeddedError) as error:
         console.print("\nThe demonstration failed.", style="bold red")
         console.print(str(error), markup=False, highlight=False, soft_wrap=True)
@@ -54,11 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _demonstrate(console: Console, *, started: float, recorded: bool) -> int:
+def _demonstrate(console: Console, *, started: float) -> int:
     watch = Stopwatch()
     stack = EmbeddedStack(load_settings(), say=partial(console.print, markup=False, highlight=False))
     batches = _get_batches(console, watch)
-    store, written = _bring_up(console, watch, stack, batches)
+    store = _bring_up(console, watch, stack, batches)
     access = Access(stack.ui_url, f"user {stack.login.user}, password {stack.login.password}")
     console.print(f"Airflow: {access.ui_url}   {access.login}", markup=False, highlight=False)
     client = AirflowClient(stack.ui_url, stack.login.user, stack.login.password)
@@ -73,10 +71,8 @@ def _demonstrate(console: Console, *, started: float, recorded: bool) -> int:
         stage_seconds={**watch.seconds, **dag_seconds},
         access=access,
     )
-    figures = _figures(outcome, first_run=written > 0, total_seconds=time.time() - started)
+    figures = _figures(outcome, total_seconds=time.time() - started)
     write_last(figures, stack.settings.state_dir / "demo-last.json")
-    if recorded and not outcome.problems:
-        record(figures, RESULTS, REPOSITORY)
     return _judge(console, outcome, figures)
 
 
@@ -88,10 +84,8 @@ def _get_batches(console: Console, watch: Stopwatch) -> Sequence[DailyBatch]:
         return make_batches(load(cache), load_classifier(CLASSIFIER).labels)
 
 
-def _bring_up(
-    console: Console, watch: Stopwatch, stack: EmbeddedStack, batches: Sequence[DailyBatch]
-) -> tuple[ObjectStore, int]:
-    """Starts the store, then Airflow while the images are delivered; returns the store and the objects written."""
+def _bring_up(console: Console, watch: Stopwatch, stack: EmbeddedStack, batches: Sequence[DailyBatch]) -> ObjectStore:
+    """Starts the store, then Airflow while the images are delivered; returns the store."""
     with watch.taking("store_start"):
         stack.up(STORAGE)
     store = store_from(stack.s3_environment())
@@ -110,15 +104,15 @@ def _bring_up(
         try:
             with watch.taking("airflow_start"):
                 stack.up()
-            return store, delivering.result()
+            delivering.result()
+            return store
         except BaseException:
             cancelled.set()
             raise
 
 
-def _figures(outcome: Outcome, *, first_run: bool, total_seconds: float) -> Figures:
+def _figures(outcome: Outcome, *, total_seconds: float) -> Figures:
     return Figures(
-        first_run=first_run,
         total_seconds=total_seconds,
         stage_seconds=outcome.stage_seconds,
         embedded_images=sum(run.embedding.n_missing for run in outcome.runs if run.embedding is not None),
@@ -151,7 +145,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="when the command began, in seconds since 1970",
     )
-    parser.add_argument("--record", action="store_true", help=f"write {Path(*RESULTS.parts[-3:])} too")
     return parser
 
 

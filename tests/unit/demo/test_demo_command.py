@@ -104,19 +104,6 @@ def test_without_a_champion_the_status_is_1_and_says_why(store, stack, capsys):
     assert "nothing was promoted" in capsys.readouterr().out
 
 
-def test_only_a_success_that_is_to_be_recorded_is_recorded(store, stack, monkeypatch, tmp_path):
-    results = tmp_path / "demo.json"
-    monkeypatch.setattr(command, "RESULTS", results)
-    command.main(["--record"])
-    crown_something(store)
-    command.main([])
-    assert not results.exists()
-
-    command.main(["--record"])
-
-    assert json.loads(results.read_text())["command"] == "make demo"
-
-
 def test_a_stack_that_does_not_start_is_one_message_and_status_1(store, stack, capsys):
     stack.failure = PortTakenError(8080, "Airflow's UI", "RETRAIN_UI_PORT")
 

@@ -36,9 +36,7 @@ def tasks_path(day: int) -> str:
 
 
 def make_airflow() -> FakeAirflow:
-    tasks = [
-        {"task_id": name, "downstream_task_ids": ORDER[place + 1 : place + 2]} for place, name in enumerate(ORDER)
-    ]
+    tasks = [{"task_id": name, "downstream_task_ids": ORDER[place + 1 : place + 2]} for place, name in enumerate(ORDER)]
     return FakeAirflow().on("GET", f"/api/v2/dags/{DAG}/tasks", (200, {"tasks": tasks}))
 
 
