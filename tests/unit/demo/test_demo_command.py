@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
@@ -81,21 +80,11 @@ def test_a_whole_champion_is_status_0_with_the_login_and_the_figures(store, stac
     assert "every file of it matches its sha256" in printed
     assert "http://airflow.test   user admin, password pass-word" in printed
     figures = json.loads((stack.settings.state_dir / "demo-last.json").read_text())
-    assert figures["first_run"] is True
     assert figures["embedded_images"] == 450
     assert figures["total_seconds"] > 1e9
     stages = {"data", "store_start", "delivery", "airflow_start", "retraining", "intake"}
     assert set(figures["stage_seconds"]) == stages
     assert stack.ups == [STORAGE, None]
-
-
-def test_a_second_demonstration_is_known_as_one(store, stack):
-    crown_something(store)
-    command.main([])
-
-    command.main([])
-
-    assert json.loads((stack.settings.state_dir / "demo-last.json").read_text())["first_run"] is False
 
 
 def test_without_a_champion_the_status_is_1_and_says_why(store, stack, capsys):
@@ -130,7 +119,3 @@ def test_settings_that_are_wrong_are_one_message(store, monkeypatch, capsys):
 
     assert command.main([]) == 1
     assert "RETRAIN_UI_PORT: 'x' is not a port." in capsys.readouterr().out
-
-
-def test_results_are_written_below_benchmarks():
-    assert command.RESULTS.relative_to(command.REPOSITORY) == Path("benchmarks/results/demo.json")
