@@ -69,7 +69,8 @@ env: $(READY) ## variables of the stack for a shell; use as in the README
 	@$(BIN)/python -m embedded env
 
 bench: $(READY) ## measure, write benchmarks/results/*.json and docs/benchmarks.md
-	@$(BIN)/python -m benchmarks.demo
+	@$(BIN)/python -m benchmarks.dag_parse
+	$(BIN)/python -m benchmarks.demo
 	$(BIN)/python -m benchmarks.document
 
 lock: $(READY) ## lock the dependencies anew, with hashes, for Python 3.11 to 3.13

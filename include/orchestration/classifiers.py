@@ -13,12 +13,19 @@ def valid_classifiers() -> list[ClassifierConfig]:
 
 
 def check_classifiers() -> None:
-    """Refuses broken recipes.
+    """Refuses broken recipes, and a folder without any: no Dag would be left that could fail.
 
     Raises:
         ConfigurationError: The first broken recipe's mistake.
     """
-    for recipe in _recipes():
+    recipes = _recipes()
+    if not recipes:
+        raise ConfigurationError(
+            "environment, RETRAIN_CLASSIFIERS",
+            f"there is no recipe in {read_settings().classifiers}",
+            "Name the folder of the classifiers' YAML files; without the variable it is include/classifiers",
+        )
+    for recipe in recipes:
         if isinstance(recipe, ConfigurationError):
             raise recipe
 

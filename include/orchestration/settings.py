@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from include.retraining.config import DIRECTORY
+from include.retraining.errors import ConfigurationError
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,26 @@ class Settings:
 
 
 def read_settings() -> Settings:
-    """Returns the settings of this process's environment."""
+    """Returns the settings of this process's environment; an empty variable counts as absent.
+
+    Raises:
+        ConfigurationError: If a variable does not hold what it should.
+    """
     return Settings(
-        bucket=os.environ.get("RETRAIN_BUCKET", "lake"),
-        classifiers=Path(os.environ.get("RETRAIN_CLASSIFIERS", DIRECTORY)),
-        retry_delay=timedelta(seconds=float(os.environ.get("RETRAIN_RETRY_DELAY_SECONDS", "10"))),
+        bucket=os.environ.get("RETRAIN_BUCKET") or "lake",
+        classifiers=Path(os.environ.get("RETRAIN_CLASSIFIERS") or DIRECTORY),
+        retry_delay=timedelta(seconds=_seconds("RETRAIN_RETRY_DELAY_SECONDS", default="10")),
     )
+
+
+def _seconds(variable: str, *, default: str) -> float:
+    text = os.environ.get(variable) or default
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= timedelta(days=1).total_seconds():
+        raise ConfigurationError(
+            f"environment, {variable}", f"expected seconds, at most a day, got {text!r}", f"Write {variable}={default}"
+        )
+    return seconds

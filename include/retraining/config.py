@@ -256,7 +256,9 @@ class _UniqueKeysLoader(yaml.SafeLoader):
 
 
 def _first_mistake(error: ValidationError, path: Path) -> ConfigurationError:
-    first = error.errors()[0]
+    mistakes = error.errors()
+    # A misspelt key that is required is missing too; only the unknown one tells what to do.
+    first = next((mistake for mistake in mistakes if mistake["type"] == "extra_forbidden"), mistakes[0])
     key = ".".join(str(part) for part in first["loc"]) or "(whole file)"
     others = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":

@@ -10,6 +10,7 @@ from include.retraining.storage import layout
 from include.retraining.storage.base import ObjectStore, uri_of
 from include.retraining.storage.pointers import read_pointer
 from include.retraining.storage.publishing import (
+    MANIFEST,
     Manifest,
     problems_of,
     publish,
@@ -56,9 +57,9 @@ def publish_version(store: ObjectStore, classifier: str, name: str, files: Mappi
 
 
 def version_names(store: ObjectStore, classifier: str) -> list[str]:
-    """Returns the names of all whole versions, oldest data window first."""
+    """Returns the names of all published versions, oldest data window first; damaged ones are among them."""
     names = store.list_folders(layout.versions(classifier))
-    return [name for name in names if read_manifest_if_any(store, layout.version(classifier, name)) is not None]
+    return [name for name in names if store.exists(f"{layout.version(classifier, name)}{MANIFEST}")]
 
 
 def read_version(store: ObjectStore, classifier: str, name: str) -> Version:

@@ -30,11 +30,11 @@ def store_from(environment: Mapping[str, str]) -> ObjectStore:
         endpoint_url=environment.get("RETRAIN_S3_ENDPOINT_URL") or None,
         access_key=environment.get("AWS_ACCESS_KEY_ID") or None,
         secret_key=environment.get("AWS_SECRET_ACCESS_KEY") or None,
-        region=environment.get("AWS_DEFAULT_REGION", "us-east-1"),
+        region=environment.get("AWS_DEFAULT_REGION") or "us-east-1",
     )
     return S3Store(client, bucket)
 
 
 def classifiers_directory() -> Path:
     """Returns the folder of the recipes: `RETRAIN_CLASSIFIERS`, or the project's own."""
-    return Path(os.environ.get("RETRAIN_CLASSIFIERS", DIRECTORY))
+    return Path(os.environ.get("RETRAIN_CLASSIFIERS") or DIRECTORY)

@@ -7,9 +7,10 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -23,13 +24,15 @@ def print_json(value: Any) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Prints rows under column names; nothing in them is taken for markup."""
-    table = Table(title=title, title_justify="left")
+    """Prints rows under column names; nothing in them is taken for markup, and what is too wide is folded."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(_text(cell) for cell in row))
-    Console(markup=False).print(table)
+    console = Console(markup=False)
+    console.print(f"\n{title}", style="bold", highlight=False)
+    console.print(table)
 
 
 @contextmanager
@@ -67,6 +70,16 @@ def _plain(value: Any) -> Any:
 
 
 def _text(cell: object) -> str:
-    if cell is None:
-        return "–"
-    return f"{cell:.4f}" if isinstance(cell, float) else str(cell)
+    match cell:
+        case None:
+            return "–"
+        case bool():
+            return "yes" if cell else "no"
+        case float():
+            return f"{cell:.4f}"
+        case datetime():
+            return f"{cell:%Y-%m-%d %H:%M}"
+        case dict():
+            return ", ".join(f"{name} {value}" for name, value in cell.items())
+        case _:
+            return str(cell)

@@ -8,17 +8,22 @@ from datetime import UTC, datetime, time, timedelta
 from include.retraining.artifacts import EvaluationRecord, IntakeRecord, SelectionRecord, Window
 from include.retraining.command_line.output import print_json, print_table, progress_bars
 from include.retraining.config import ClassifierConfig
+from include.retraining.errors import ConfigurationError
 from include.retraining.pipeline import Outcome, retrain
 from include.retraining.run import EVALUATION, INTAKE, SELECTION, Run
 from include.retraining.storage.base import ObjectStore
+
+ONE_DAY = timedelta(days=1)
 
 
 def run(arguments: argparse.Namespace, config: ClassifierConfig, store: ObjectStore) -> int:
     """Retrains on the days asked for; exit status 0 whether or not the challenger was promoted."""
     last = arguments.end or arguments.start
+    if last < arguments.start:
+        raise ConfigurationError("--to", f"expected {arguments.start} or a later day, got {last}", "Swap the two days")
     window = Window(
         start=datetime.combine(arguments.start, time.min, tzinfo=UTC),
-        end=datetime.combine(last + timedelta(days=1), time.min, tzinfo=UTC),
+        end=datetime.combine(last, time.min, tzinfo=UTC) + ONE_DAY,
     )
     this_run = Run(
         config=config,
@@ -40,8 +45,8 @@ def run(arguments: argparse.Namespace, config: ClassifierConfig, store: ObjectSt
 
 def _print(this_run: Run, outcome: Outcome) -> None:
     if not outcome.delivered or outcome.decision is None:
-        window = this_run.window
-        print(f"Nothing was delivered for {this_run.classifier} from {window.start:%Y-%m-%d} to {window.end:%Y-%m-%d}.")
+        first, last = this_run.window.start, this_run.window.end - ONE_DAY
+        print(f"Nothing was delivered for {this_run.classifier} from {first:%Y-%m-%d} to {last:%Y-%m-%d}.")
         return
     intake = this_run.recall(INTAKE, IntakeRecord)
     quarantined = sum(intake.quarantined.values())

@@ -76,6 +76,12 @@ def test_a_class_without_rows_leaves_every_mean_over_classes_undefined():
     assert got.accuracy == pytest.approx(2 / 3)
 
 
+def test_a_class_without_rows_that_is_predicted_all_the_same_has_no_f1_score():
+    got = classification_metrics(np.array([0, 1]), np.eye(3)[[0, 2]], ("a", "b", "c"))
+    assert got.precision["c"] == 0.0
+    assert got.macro_f1 is None
+
+
 def test_no_row_at_all_leaves_everything_undefined_and_says_nothing_about_it_on_the_way():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -24,7 +24,7 @@ from include.retraining.run import DECISION, EMBEDDING, EVALUATION, PROMOTION, S
 from include.retraining.storage import layout
 from include.retraining.storage.base import ObjectStore, key_of
 from include.retraining.storage.memory import InMemoryStore
-from tests.builders import CLASSIFIER, LABELS, RUN_ID, WINDOW, make_config, make_run
+from tests.builders import CLASSIFIER, LABELS, RUN_ID, WINDOW, make_config, make_decision, make_run
 from tests.datasets import DAY, picture
 from tests.stores import DyingStore, RememberingStore, holding
 
@@ -297,6 +297,15 @@ def test_a_run_that_may_not_promote_decides_and_leaves_the_champion(undisturbed:
     assert all(gate.passed for gate in decision.gates)
     assert not store.exists(layout.champion(CLASSIFIER))
     assert run.recall(SELECTION, SelectionRecord).challenger == "smote · linear"
+
+
+def test_a_run_that_is_started_again_forgets_what_its_earlier_attempt_recorded():
+    store = InMemoryStore()
+    deliver(store, DAY, {"daisy": 1})
+    run = make_run(store, CONFIG)
+    run.record(DECISION, make_decision())
+    (listing,) = steps.list_batch(run)
+    assert [found.key for found in store.list(run.prefix)] == [key_of(store, listing)]
 
 
 def test_where_nothing_was_delivered_nothing_is_written():

@@ -118,6 +118,11 @@ def test_weights_of_rows_count():
     assert weighted.head.predict_proba(X)[:, 2].mean() > plain.head.predict_proba(X)[:, 2].mean() + 0.05
 
 
+def test_dropout_takes_part_in_the_training():
+    without, with_it = (HeadConfig(hidden_units=(8,), weight_decay=0, dropout=share) for share in (0, 0.5))
+    assert fitted(without).head.to_npz() != fitted(with_it).head.to_npz()
+
+
 def test_weight_decay_shrinks_kernels_and_leaves_biases():
     free, decayed = (fitted(HeadConfig(weight_decay=decay)).head.layers[0] for decay in (0, 10))
     assert np.linalg.norm(decayed.kernel) < 0.5 * np.linalg.norm(free.kernel)

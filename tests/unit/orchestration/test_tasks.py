@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowSkipException
+
+from include.orchestration import tasks
+from include.retraining import steps
+from include.retraining.errors import StorageUnavailableError
+from tests.builders import make_decision, make_move, make_run
+from tests.unit.orchestration.context import enter, make_context
+
+ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    "list_batch": (),
+    "inspect_images": ("s3://b/runs/r/listing-0001.parquet",),
+    "validate_batch": (["s3://b/facts-0", "s3://b/facts-1"],),
+    "quarantine_images": ("s3://b/verdicts",),
+    "accept_batch": ("s3://b/verdicts",),
+    "freeze_snapshot": ("s3://b/intake",),
+    "plan_shards": ("s3://b/snapshot",),
+    "extract_embeddings": ("s3://b/runs/r/shard-0002.json",),
+    "plan_resampling": ("s3://b/snapshot",),
+    "train_candidate": ("smote · linear", "s3://b/snapshot", "s3://b/resampling"),
+    "select_challenger": (["s3://b/candidate-0", "s3://b/candidate-1"],),
+    "export_model": ("s3://b/selection", "s3://b/snapshot", "s3://b/resampling"),
+    "evaluate_challenger": ("s3://b/version", "s3://b/selection", "s3://b/snapshot"),
+    "decide_promotion": ("s3://b/evaluation",),
+    "promote_challenger": ("s3://b/decision",),
+    "publish_report": (),
+}
+# What a step returns where it is not simply handed on.
+RETURNED = {"list_batch": ["s3://b/listing"], "promote_challenger": make_move("v2")}
+EXPECTED = {"promote_challenger": "v2"}
+
+
+def call(name: str) -> Any:
+    """Runs the task as Airflow would, without Airflow."""
+    return getattr(tasks, name).function(*ARGUMENTS[name])
+
+
+@pytest.fixture
+def run(monkeypatch) -> Any:
+    run = make_run()
+    monkeypatch.setattr(tasks, "this_run", lambda: run)
+    enter(monkeypatch, make_context())
+    monkeypatch.setattr(tasks, "get_current_context", dict)
+    return run
+
+
+@pytest.fixture
+def calls(monkeypatch) -> list[tuple[Any, ...]]:
+    """The calls of all steps, whose results are those above."""
+    calls: list[tuple[Any, ...]] = []
+
+    def replacement(name: str):
+        def step(*arguments: Any, **named: Any) -> Any:
+            calls.append((name, *arguments, *named.items()))
+            return RETURNED.get(name, f"result of {name}")
+
+        return step
+
+    for name in ARGUMENTS:
+        monkeypatch.setattr(steps, name, replacement(name))
+    return calls
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_a_task_calls_its_step_once_with_the_run_and_its_arguments_and_returns_the_result(run, calls, name):
+    result = call(name)
+
+    told = [("allowed", True)] if name == "decide_promotion" else []
+    assert calls == [(name, run, *ARGUMENTS[name], *told)]
+    assert result == EXPECTED.get(name, RETURNED.get(name, f"result of {name}"))
+
+
+def test_every_task_is_tried_here():
+    found = {name for name, it in vars(tasks).items() if hasattr(it, "function")}
+
+    assert found == {*ARGUMENTS, "resolve_window"}
+
+
+def test_the_window_is_shown_as_two_moments(run):
+    assert tasks.resolve_window.function() == {"start": "2026-01-02T02:00:00+00:00", "end": "2026-01-03T02:00:00+00:00"}
+
+
+def test_without_a_delivery_the_run_is_skipped_with_the_reason(run, calls, monkeypatch):
+    monkeypatch.setattr(steps, "list_batch", lambda _: [])
+
+    with pytest.raises(AirflowSkipException, match="Nothing was delivered"):
+        call("list_batch")
+
+
+def test_a_promotion_that_was_overtaken_is_skipped_with_its_reasons(run, calls, monkeypatch):
+    refusal = make_decision("the champion changed from v0 to v1", "run it again")
+    monkeypatch.setattr(steps, "promote_challenger", lambda *_: refusal)
+
+    with pytest.raises(AirflowSkipException, match="^Not promoted: the champion changed from v0 to v1; run it again$"):
+        call("promote_challenger")
+
+
+def test_the_gates_are_told_that_a_backfill_may_not_promote(run, calls, monkeypatch):
+    monkeypatch.setattr(tasks, "may_promote", lambda: False)
+
+    call("decide_promotion")
+
+    assert calls == [("decide_promotion", run, "s3://b/evaluation", ("allowed", False))]
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_an_error_of_a_step_reaches_airflow_as_it_is(run, monkeypatch, name):
+    def step(*_: object, **__: object) -> None:
+        raise StorageUnavailableError("get s3://b/a", "timeout")
+
+    monkeypatch.setattr(steps, name, step)
+
+    with pytest.raises(StorageUnavailableError):
+        call(name)
+
+
+@pytest.mark.parametrize("name", ["validate_batch", "select_challenger"])
+def test_the_results_of_mapped_tasks_arrive_at_the_step_as_a_list(run, calls, name):
+    # Airflow hands over a sequence that fetches each item when it is looked at.
+    getattr(tasks, name).function(iter(("s3://b/0", "s3://b/1")))
+
+    assert calls == [(name, run, ["s3://b/0", "s3://b/1"])]
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "shown"),
+    [
+        ("inspect_images", "shard", "listing-0001"),
+        ("extract_embeddings", "shard", "shard-0002"),
+        ("train_candidate", "candidate", "smote · linear"),
+    ],
+)
+def test_a_mapped_task_is_labelled_with_what_it_works_on(run, calls, monkeypatch, name, key, shown):
+    context: dict[str, Any] = {}
+    monkeypatch.setattr(tasks, "get_current_context", lambda: context)
+
+    call(name)
+
+    assert context == {key: shown}

@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from include.retraining.artifacts import VersionRecord
+from include.retraining.command_line.main import main
+from include.retraining.registry import MODEL
+from include.retraining.storage import layout
+from include.retraining.storage.memory import InMemoryStore
+from tests.builders import crown, make_candidate, make_lineage, publish_made_version
+
+LATER = datetime(2026, 1, 4, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+def older(store) -> VersionRecord:
+    """The champion, trained with the longest name that the demo's recipe has."""
+    version = publish_made_version(store, candidate=make_candidate("class_weights"))
+    crown(store, version)
+    return version
+
+
+@pytest.fixture
+def newer(store) -> VersionRecord:
+    return publish_made_version(store, lineage=make_lineage(window_end=LATER), model=b"newer weights")
+
+
+def key_of_model(version: VersionRecord) -> str:
+    return f"{layout.version('flowers', version.name)}{MODEL}"
+
+
+def damage(store: InMemoryStore, version: VersionRecord) -> str:
+    """Makes the manifest of a version unreadable; returns its key."""
+    key = f"{layout.version('flowers', version.name)}manifest.json"
+    store.put(key, b"{")
+    return key
+
+
+def test_the_list_shows_all_versions_newest_data_first_and_marks_the_champion(older, newer, capsys):
+    assert main(["models", "list", "flowers"]) == 0
+
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert [line for line in lines if "·" in line] == [
+        f"   {newer.name}  2026-01-04 02:00  smote · linear          0.8000",
+        f"*  {older.name}  2026-01-03 02:00  class_weights · linear  0.8000",
+    ]
+
+
+def test_the_list_fits_into_80_columns_with_one_line_a_version(older, newer, capsys):
+    main(["models", "list", "flowers"])
+
+    lines = capsys.readouterr().out.rstrip().splitlines()
+    assert max(len(line) for line in lines) <= 80
+    # A blank line, the title, the head, a rule, two versions, the legend.
+    assert len(lines) == 7
+
+
+def test_the_list_as_json_has_everything_with_the_uri_and_full_moments(older, newer, capsys):
+    assert main(["models", "list", "flowers", "--json"]) == 0
+
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["version"] for row in rows] == [newer.name, older.name]
+    assert rows[1] == {
+        "version": older.name,
+        "champion": True,
+        "window_end": "2026-01-03T02:00:00+00:00",
+        "candidate": "class_weights · linear",
+        "validation_macro_recall": pytest.approx(0.8),
+        "uri": older.uri,
+        "problem": None,
+    }
+
+
+def test_the_list_names_a_broken_version_and_shows_the_others(store, older, newer, capsys):
+    key = damage(store, newer)
+
+    assert main(["models", "list", "flowers"]) == 1
+
+    out = capsys.readouterr().out
+    assert newer.name in out
+    assert older.name in out
+    assert f"broken: s3://memory/{key}: expected a manifest" in out
+
+
+def test_the_list_as_json_says_what_is_broken_too(store, older, newer, capsys):
+    damage(store, newer)
+
+    assert main(["models", "list", "flowers", "--json"]) == 1
+
+    broken, whole = json.loads(capsys.readouterr().out)
+    assert (broken["window_end"], whole["problem"]) == (None, None)
+    assert "expected a manifest" in broken["problem"]
+
+
+def test_the_list_says_that_there_is_no_version_yet(store, capsys):
+    assert main(["models", "list", "flowers"]) == 0
+    assert capsys.readouterr().out == "No version of flowers was published yet.\n"
+
+
+def test_the_list_as_json_is_empty_before_the_first_version(store, capsys):
+    assert main(["models", "list", "flowers", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_the_list_leaves_out_a_version_that_was_not_published_to_the_end(store, older, newer, capsys):
+    store.delete(f"{layout.version('flowers', newer.name)}manifest.json")
+
+    assert main(["models", "list", "flowers", "--json"]) == 0
+    assert [row["version"] for row in json.loads(capsys.readouterr().out)] == [older.name]
+
+
+def test_show_shows_the_champion_unless_a_version_is_named(older, newer, capsys):
+    assert main(["models", "show", "flowers"]) == 0
+    champion = capsys.readouterr().out
+    assert main(["models", "show", "flowers", newer.name]) == 0
+    named = capsys.readouterr().out
+
+    assert champion.startswith(f"{older.name}\n{older.uri}\ncontent {older.digest}\n")
+    assert named.startswith(f"{newer.name}\n{newer.uri}\n")
+
+
+def test_show_says_where_the_version_comes_from_how_good_it_is_and_what_it_is_made_of(older, capsys):
+    main(["models", "show", "flowers"])
+
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert "snapshot digest        5a5a5a5a5a5a" in lines
+    assert "window end             2026-01-03 02:00" in lines
+    assert "versions               keras 3.15.1, numpy 2.4.6" in lines
+    assert "poppy   100     0.8000" in lines
+    assert {"candidate.json", "lineage.json", "model.keras"} <= {line.split(" ")[0] for line in lines}
+    assert max(len(line) for line in lines[2:]) <= 80
+
+
+def test_show_has_a_dash_where_no_resampling_took_place(store, capsys):
+    crown(store, publish_made_version(store, lineage=make_lineage(resampling_digest="")))
+
+    main(["models", "show", "flowers"])
+
+    assert "resampling digest      –" in capsys.readouterr().out
+
+
+def test_show_as_json_has_the_whole_record(older, capsys):
+    assert main(["models", "show", "flowers", "--json"]) == 0
+
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["name"], shown["uri"]) == (older.name, older.uri)
+    assert shown["lineage"]["snapshot_digest"] == "5a5a" * 16
+    assert shown["candidate"]["validation"]["recall"] == {"daisy": 0.8, "poppy": 0.8, "orchid": 0.8}
+    assert set(shown["manifest"]["files"]) == {"candidate.json", "lineage.json", "model.keras"}
+
+
+def test_show_names_the_object_whose_bytes_are_not_those_that_were_published(store, older, capsys):
+    store.put(f"{layout.version('flowers', older.name)}lineage.json", b"{}")
+
+    assert main(["models", "show", "flowers"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"error: {older.uri}lineage.json: expected sha256")
+
+
+def test_verify_passes_a_whole_champion(older, capsys):
+    assert main(["models", "verify", "flowers"]) == 0
+    assert capsys.readouterr().out == f"{older.name} is whole: every file matches its sha256.\n"
+
+
+def test_verify_finds_a_changed_file(store, older, capsys):
+    store.put(key_of_model(older), b"other weights")
+
+    assert main(["models", "verify", "flowers"]) == 1
+    assert f"s3://memory/{key_of_model(older)}: expected sha256" in capsys.readouterr().out
+
+
+def test_verify_finds_a_missing_file_of_the_version_that_is_named(store, older, newer, capsys):
+    store.delete(key_of_model(newer))
+
+    assert main(["models", "verify", "flowers", newer.name]) == 1
+    assert "no object" in capsys.readouterr().out
+    assert main(["models", "verify", "flowers"]) == 0
+
+
+def test_verify_finds_a_champion_whose_manifest_is_gone(store, older, capsys):
+    store.delete(f"{layout.version('flowers', older.name)}manifest.json")
+
+    assert main(["models", "verify", "flowers"]) == 1
+    assert "expected a published artifact, got nothing" in capsys.readouterr().out
+
+
+def test_verify_finds_that_the_pointer_means_other_content(store, older, capsys):
+    crown(store, dataclasses.replace(older, digest="0" * 64))
+
+    assert main(["models", "verify", "flowers"]) == 1
+    assert "as the pointer says" in capsys.readouterr().out
+
+
+def test_verify_as_json_names_the_version_and_every_problem(store, older, capsys):
+    assert main(["models", "verify", "flowers", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"version": older.name, "whole": True, "problems": []}
+    store.delete(key_of_model(older))
+
+    assert main(["models", "verify", "flowers", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["whole"], len(found["problems"])) == (False, 1)
+
+
+@pytest.mark.parametrize("verb", ["show", "verify"])
+def test_a_version_that_is_not_there_is_an_error_with_the_way_to_the_right_one(store, older, verb, capsys):
+    assert main(["models", verb, "flowers", "20990101T0000-000000000000"]) == 1
+    assert "there is none. `models list` shows those that there are" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["show", "verify"])
+def test_before_the_first_promotion_a_version_must_be_named(store, newer, verb, capsys):
+    assert main(["models", verb, "flowers"]) == 1
+    assert capsys.readouterr().err.startswith("error: classifier flowers: no version was promoted yet.")
+    assert main(["models", verb, "flowers", newer.name]) == 0
