@@ -45,7 +45,7 @@ test-e2e: $(READY) ## the embedded stack, from delivery to champion
 check: $(READY) ## lint, format, types, layers
 	@$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy include plugins
+	$(BIN)/mypy include plugins demo embedded deploy benchmarks
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m benchmarks.document --check
 
