@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
@@ -11,6 +12,7 @@ from embedded.errors import PortTakenError, SettingError
 
 LOOPBACK = "127.0.0.1"
 SEAWEED_PARTS = ("S3 endpoint", "master", "filer", "volume server", "admin server")
+GRACE_SECONDS = 2.0
 TWIN_OFFSET = 10_000  # SeaweedFS speaks gRPC at the port of each part plus this
 
 
@@ -91,8 +93,18 @@ def check_ports_free(ports: Ports, services: Iterable[str]) -> None:
     """
     wanted = frozenset(services)
     for claim in port_claims(ports):
-        if claim.service in wanted and not is_free(claim.port):
+        if claim.service in wanted and not _becomes_free(claim.port):
             raise PortTakenError(claim.port, claim.purpose, claim.variable)
+
+
+def _becomes_free(port: int) -> bool:
+    """Tells whether a port is free, or soon is: the sockets of a killed process may outlive it by some 40 ms."""
+    deadline = time.monotonic() + GRACE_SECONDS
+    while not is_free(port):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def is_free(port: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from embedded.processes import MARKER_VARIABLE
 from embedded.services import Service
 from embedded.settings import BUCKET, REGION, StackSettings
 
+BUCKET_IS_THERE = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
+TRIAL_KEY = ".trial"
+READY_SECONDS = 30.0
 NAME = "seaweedfs"
 
 
@@ -64,13 +68,20 @@ def seaweed_service(settings: StackSettings, credentials: Credentials) -> Servic
 
 
 def ensure_bucket(settings: StackSettings, credentials: Credentials) -> None:
-    """Makes the bucket if it is not there."""
+    """Makes the bucket if it is not there, and waits until it keeps and returns an object.
+
+    The S3 endpoint answers a moment before the volume server behind it takes objects, above all after a crash.
+
+    Raises:
+        EmbeddedError: If it takes none.
+    """
     client = _client(settings, credentials)
+    deadline = time.monotonic() + READY_SECONDS
     try:
-        client.create_bucket(Bucket=BUCKET)
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
-            raise
+        while (problem := _keeps_objects(client)) is not None:
+            if time.monotonic() > deadline:
+                raise EmbeddedError(f"SeaweedFS is up but keeps no object: {problem}. See {settings.log_file(NAME)}.")
+            time.sleep(0.2)
     finally:
         client.close()
 
@@ -84,6 +95,22 @@ def s3_environment(settings: StackSettings, credentials: Credentials) -> Mapping
         "AWS_SECRET_ACCESS_KEY": credentials.s3_secret_key,
         "AWS_DEFAULT_REGION": REGION,
     }
+
+
+def _keeps_objects(client: Any) -> str | None:
+    """Writes, reads and removes an object; returns what went wrong, or None."""
+    try:
+        client.create_bucket(Bucket=BUCKET)
+    except (BotoCoreError, ClientError) as error:
+        if not isinstance(error, ClientError) or error.response["Error"]["Code"] not in BUCKET_IS_THERE:
+            return str(error)
+    try:
+        client.put_object(Bucket=BUCKET, Key=TRIAL_KEY, Body=b"ready")
+        client.get_object(Bucket=BUCKET, Key=TRIAL_KEY)["Body"].read()
+        client.delete_object(Bucket=BUCKET, Key=TRIAL_KEY)
+    except (BotoCoreError, ClientError) as error:
+        return str(error)
+    return None
 
 
 def _answers(settings: StackSettings, credentials: Credentials) -> bool:

@@ -30,10 +30,10 @@ def embedded_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedde
         environment.setenv("RETRAIN_CLASSIFIERS", str(HERE / "recipes"))
         environment.setenv("RETRAIN_RETRY_DELAY_SECONDS", "1")
         stack.up()
-    credentials = load_credentials(stack.settings.credentials_file)
-    assert credentials is not None
+        credentials = load_credentials(stack.settings.credentials_file)
+        assert credentials is not None
 
-    yield stack
+        yield stack  # inside: a test may start again what it killed, and that takes the environment of then
 
-    stack.down()
+        stack.down()
     assert marked_processes(credentials.marker) == []

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 
 import psutil
@@ -12,6 +11,7 @@ from embedded.credentials import load_credentials
 from embedded.ports import port_claims
 from embedded.processes import load_record, marked_processes
 from embedded.stack import ALL_SERVICES, EmbeddedStack, Login
+from tests.kills import kill_9
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_the_pool_of_the_accelerator_has_one_slot(embedded_stack: EmbeddedStack,
 def test_up_replaces_a_killed_scheduler_and_leaves_the_rest_alone(embedded_stack: EmbeddedStack) -> None:
     before = pids(embedded_stack)
 
-    psutil.Process(before["scheduler"]).send_signal(signal.SIGKILL)
+    kill_9(before["scheduler"])
     embedded_stack.up()
 
     after = pids(embedded_stack)

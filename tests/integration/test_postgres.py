@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from embedded.credentials import load_credentials
 from embedded.processes import load_record, marked_processes
 from embedded.settings import StackSettings
 from embedded.stack import EmbeddedStack
+from tests.kills import kill_9
 
 NAME = "postgres"
 
@@ -78,7 +78,7 @@ def test_it_starts_again_after_kill_9(fresh_stack: EmbeddedStack) -> None:
         opened.execute("SET synchronous_commit = on")
     killed = pid_of(fresh_stack.settings)
 
-    psutil.Process(killed).send_signal(signal.SIGKILL)
+    kill_9(killed)
     fresh_stack.up([NAME])
 
     assert pid_of(fresh_stack.settings) != killed

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import signal
 import socket
 
 import psutil
@@ -12,6 +11,7 @@ from embedded.ports import port_claims
 from embedded.processes import load_record, marked_processes
 from embedded.stack import EmbeddedStack
 from tests.integration.s3_stores import s3_store
+from tests.kills import kill_9
 
 NAME = "seaweedfs"
 
@@ -47,7 +47,7 @@ def test_objects_survive_kill_9_and_up_starts_what_died(fresh_stack: EmbeddedSta
             store.put(f"key/{number:02d}", str(number).encode())
     killed = pid_of(fresh_stack)
 
-    psutil.Process(killed).send_signal(signal.SIGKILL)
+    kill_9(killed)
     fresh_stack.up([NAME])
 
     assert pid_of(fresh_stack) != killed

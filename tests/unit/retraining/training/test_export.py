@@ -146,19 +146,21 @@ def test_an_export_that_is_killed_before_its_manifest_is_completed_by_a_repeat(m
     assert left.objects == made.run.store.objects
 
 
+@pytest.mark.parametrize("broken", ["before it is saved", "when it is loaded"])
 def test_a_model_that_predicts_otherwise_than_its_candidate_is_not_published(
-    made: Exported, monkeypatch: pytest.MonkeyPatch
+    made: Exported, monkeypatch: pytest.MonkeyPatch, broken: str
 ):
-    compose = module.compose
+    owner, name = (module, "compose") if broken == "before it is saved" else (keras_file, "from_bytes")
+    build = getattr(owner, name)
 
-    def spoilt(run: Run, head: Head):
-        model = compose(run, head)
+    def spoilt(*arguments):
+        model = build(*arguments)
         layer = model.get_layer("probabilities")
         kernel, bias = layer.get_weights()
         layer.set_weights([kernel, bias + [0.1, 0, 0]])
         return model
 
-    monkeypatch.setattr(module, "compose", spoilt)
+    monkeypatch.setattr(owner, name, spoilt)
     store = holding(made.before)
     with pytest.raises(ArtifactIntegrityError, match=r"probabilities within 0\.001 of the candidate's"):
         made.again(store)
