@@ -22,7 +22,7 @@ class Window:
     end: datetime
 
     def holds(self, day: date) -> bool:
-        """Tells whether a day's batch belongs to the window: the day must begin inside it, or hold all of it."""
+        """Tells whether a day's batch belongs to the window: from the day it starts in to the one before it ends."""
         return self.start.date() <= day < self.end.date() or (self.start.date() == self.end.date() == day)
 
     def sees(self, day: date) -> bool:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from croniter import croniter
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from include.retraining.errors import ConfigurationError
 
@@ -35,6 +36,13 @@ class ScheduleConfig(Section):
         "0 2 * * *", description="Cron expression in UTC; a run covers the interval that ends at its tick."
     )
     start_date: date = Field(description="First day that a run or a backfill may cover.")
+
+    @field_validator("cron")
+    @classmethod
+    def _is_a_cron_expression(cls, cron: str) -> str:
+        if not croniter.is_valid(cron):
+            raise ValueError("expected a cron expression of five fields, such as '0 2 * * *'")
+        return cron
 
 
 class IntakeConfig(Section):

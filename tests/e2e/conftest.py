@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from embedded.credentials import load_credentials
 from embedded.ports import find_free_ports
 from embedded.processes import marked_processes
 from embedded.settings import StackSettings
-from embedded.stack import EmbeddedStack
+from embedded.stack import ALL_SERVICES, EmbeddedStack
 
 HERE = Path(__file__).parent
 
@@ -22,18 +22,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.e2e)
 
 
+class RecipesStack(EmbeddedStack):
+    """A stack whose Airflow has the tests' small recipe, also when a test starts again what it killed."""
+
+    def up(self, services: Iterable[str] = ALL_SERVICES) -> None:
+        """Starts what does not run."""
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("RETRAIN_CLASSIFIERS", str(HERE / "recipes"))
+            environment.setenv("RETRAIN_RETRY_DELAY_SECONDS", "1")
+            super().up(services)
+
+
 @pytest.fixture(scope="session")
 def embedded_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStack]:
     """SeaweedFS with its bucket, PostgreSQL and Airflow with this checkout's Dags, healthy; no process outlives it."""
-    stack = EmbeddedStack(StackSettings(tmp_path_factory.mktemp("embedded stack"), find_free_ports()))
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("RETRAIN_CLASSIFIERS", str(HERE / "recipes"))
-        environment.setenv("RETRAIN_RETRY_DELAY_SECONDS", "1")
-        stack.up()
-        credentials = load_credentials(stack.settings.credentials_file)
-        assert credentials is not None
+    stack = RecipesStack(StackSettings(tmp_path_factory.mktemp("embedded stack"), find_free_ports()))
+    stack.up()
+    credentials = load_credentials(stack.settings.credentials_file)
+    assert credentials is not None
 
-        yield stack  # inside: a test may start again what it killed, and that takes the environment of then
+    yield stack
 
-        stack.down()
+    stack.down()
     assert marked_processes(credentials.marker) == []

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from include.retraining.embedding.images import read_images
-from include.retraining.errors import ArtifactIntegrityError
+from include.retraining.errors import ArtifactIntegrityError, ConfigurationError
 from include.retraining.registry import LABELS, MODEL
 from include.retraining.run import Run
 from include.retraining.storage import layout
@@ -47,7 +47,8 @@ def version_scores(run: Run, version: str, rows: pd.DataFrame, *, expected_diges
         Shape `(n_rows, n_classes)`, float32, columns in the order of the run's recipe.
 
     Raises:
-        ArtifactIntegrityError: If the version is not whole, is not the one expected, or knows other labels.
+        ArtifactIntegrityError: If the version is not whole, is not the one expected.
+        ConfigurationError: If it knows other labels than the recipe.
     """
     prefix = layout.version(run.classifier, version)
     manifest = read_manifest(run.store, prefix)
@@ -78,7 +79,11 @@ def _require_labels(run: Run, prefix: str) -> None:
     uri = uri_of(run.store, f"{prefix}{LABELS}")
     labels = from_json(tuple[str, ...], read_published(run.store, prefix, LABELS), uri)
     if labels != run.config.labels:
-        raise ArtifactIntegrityError(uri, f"the labels {list(run.config.labels)}", f"{list(labels)}")
+        raise ConfigurationError(
+            f"classifier {run.classifier}, key labels",
+            f"the recipe has {list(run.config.labels)}, {uri} has {list(labels)}: they cannot be compared",
+            "Take the labels back, or give the changed classifier a name of its own",
+        )
 
 
 def _to_npy(scores: np.ndarray) -> bytes:

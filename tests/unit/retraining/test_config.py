@@ -276,3 +276,10 @@ def test_a_classifier_without_a_file_is_refused_with_those_that_have_one(tmp_pat
 def test_the_first_classifier_of_all_is_asked_for_where_there_is_none(tmp_path: Path):
     with pytest.raises(ConfigurationError, match="name one of: none"):
         load_classifier("flowers", tmp_path)
+
+
+@pytest.mark.parametrize("cron", ["", "every day", "0 25 * * *"])
+def test_a_schedule_that_is_no_cron_expression_is_refused(tmp_path: Path, cron: str):
+    error = refusal_of(tmp_path, changed("schedule.cron", cron))
+    assert error.where == f"{tmp_path / 'flowers.yaml'}, key schedule.cron"
+    assert "expected a cron expression" in error.problem

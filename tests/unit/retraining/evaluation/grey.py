@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
+from functools import cache
 
 import keras
 import numpy as np
@@ -39,10 +40,16 @@ def grey_model(sharpness: float = 20.0) -> keras.Model:
     return model
 
 
+@cache
+def grey_bytes(sharpness: float) -> bytes:
+    """Such a model as a file."""
+    return keras_file.to_bytes(grey_model(sharpness))
+
+
 def publish_grey_version(run: Run, *, sharpness: float = 20.0, labels: Sequence[str] = LABELS) -> VersionRecord:
     """Publishes a version with such a model."""
     files = {
-        registry.MODEL: keras_file.to_bytes(grey_model(sharpness)),
+        registry.MODEL: grey_bytes(sharpness),
         registry.LABELS: json.dumps(list(labels)).encode(),
         registry.LINEAGE: to_json(make_lineage()),
         registry.CANDIDATE: to_json(make_candidate()),

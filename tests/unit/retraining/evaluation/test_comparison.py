@@ -8,7 +8,7 @@ import pytest
 from include.retraining import registry
 from include.retraining.artifacts import CandidateRecord, SelectionRecord, SnapshotRecord, VersionRecord
 from include.retraining.embedding.scaling import Scaler
-from include.retraining.errors import ArtifactIntegrityError, InsufficientDataError
+from include.retraining.errors import ArtifactIntegrityError, ConfigurationError, InsufficientDataError
 from include.retraining.evaluation import comparison
 from include.retraining.evaluation.comparison import evaluate
 from include.retraining.metrics import classification_metrics
@@ -123,7 +123,7 @@ def test_a_challenger_whose_content_is_not_what_was_exported_is_refused(run: Run
 def test_a_champion_of_other_labels_is_refused_and_not_compared_label_by_position(run: Run, snapshot: SnapshotRecord):
     version = publish_grey_version(run)
     crown(run.store, publish_grey_version(run, labels=("orchid", "poppy", "daisy")))
-    with pytest.raises(ArtifactIntegrityError, match="expected the labels"):
+    with pytest.raises(ConfigurationError, match="cannot be compared"):
         evaluated(run, version, snapshot)
 
 
