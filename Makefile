@@ -11,7 +11,6 @@ PYTHON ?= $(shell for name in python3.12 python3.11 python3.13 python3; do \
 BIN := .venv/bin
 READY := .venv/.installed-from-lock
 UV := $(BIN)/uv
-COMPOSE ?= docker compose
 export PYTHONPATH := $(CURDIR)
 # A machine may export this; without byte code every process would compile its imports anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -21,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2 }'
 
-demo: $(READY) ## everything on this machine: data, stack, two days of retraining, a champion (about 6 minutes)
+demo: $(READY) ## everything on this machine: data, stack, two days of retraining, a champion (some 5 minutes)
 	@$(BIN)/python -m demo --started $(STARTED)
 
 compose-demo: $(READY) ## the same on docker compose: builds, starts, retrains, verifies

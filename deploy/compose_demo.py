@@ -99,6 +99,7 @@ def main() -> int:
 
 def _demonstrate(console: Console) -> Outcome:
     watch = Stopwatch()
+    _require_compose()
     if generate_env.main():
         raise ComposeError("The secrets in .env are incomplete; the line above names the ones that are missing.")
     with watch.taking("data"):
@@ -135,14 +136,21 @@ def _bring_up(watch: Stopwatch) -> StackAddress:
     return address_of(services)
 
 
+def _require_compose() -> None:
+    command = compose_command()
+    try:
+        subprocess.run([*command, "version"], check=True, capture_output=True)
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        raise ComposeError(
+            f"{shlex.join(command)} is not there. Install Docker with its compose plugin, or name the command that you "
+            "have: make compose-demo COMPOSE=docker-compose"
+        ) from None
+
+
 def _compose(*arguments: str) -> None:
     command = [*compose_command(), *arguments]
     try:
         subprocess.run(command, check=True)
-    except FileNotFoundError:
-        raise ComposeError(
-            f"{command[0]} is not there. Install Docker with its compose plugin, or name your command: make COMPOSE=…"
-        ) from None
     except subprocess.CalledProcessError as error:
         raise ComposeError(f"{shlex.join(command)} ended with status {error.returncode}; it says why above.") from None
 

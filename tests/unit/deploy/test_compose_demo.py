@@ -46,11 +46,12 @@ def test_the_address_shows_no_secret():
     assert "hidden" not in shown
 
 
-def test_a_compose_command_that_is_not_there_is_an_error_with_the_cure(monkeypatch):
-    monkeypatch.setenv("COMPOSE", "no-such-compose")
+@pytest.mark.parametrize("command", ["no-such-compose", f"{sys.executable} -c 'raise SystemExit(1)'"])
+def test_a_compose_command_that_is_not_there_is_an_error_with_the_cure(command, monkeypatch):
+    monkeypatch.setenv("COMPOSE", command)
 
-    with pytest.raises(ComposeError, match="no-such-compose is not there. Install Docker"):
-        compose_demo._compose("build")
+    with pytest.raises(ComposeError, match="is not there. Install Docker.*COMPOSE=docker-compose"):
+        compose_demo._require_compose()
 
 
 def test_a_compose_command_that_fails_is_an_error_with_its_status(monkeypatch):
