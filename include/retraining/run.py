@@ -82,5 +82,10 @@ class Run:
 
 
 def run_key(run_id: str) -> str:
-    """Returns a run id as a part of an object key: letters, digits, `.`, `_` and `-` stay, all else becomes `-`."""
+    """Returns a run id as a part of an object key: letters, digits, `.`, `_` and `-` stay, all else becomes `-`.
+
+    Example:
+        >>> run_key("manual__2026-01-05T02:00:00+00:00")
+        'manual__2026-01-05T02-00-00-00-00'
+    """
     return re.sub(r"[^A-Za-z0-9._-]+", "-", run_id)

@@ -14,4 +14,5 @@ def test_every_example_in_a_docstring_gives_what_it_says():
 
     names = [".".join(path.relative_to(REPOSITORY).with_suffix("").parts) for path in with_examples]
 
+    assert names
     assert {name: doctest.testmod(importlib.import_module(name)).failed for name in names} == dict.fromkeys(names, 0)
