@@ -72,7 +72,11 @@ def inspect(run: Run, listing: pd.DataFrame) -> pd.DataFrame:
 
 
 def look_at(body: bytes, policy: IntakeConfig) -> ImageFacts:
-    """Returns what an object's bytes turn out to be. Never raises: a decoder may do anything with hostile bytes."""
+    """Returns what an object's bytes turn out to be.
+
+    Whatever a decoder raises on hostile bytes is a finding about the image. Only a `MemoryError` in decoding passes: that is the
+    worker's trouble, and no reason to refuse a good image.
+    """
     facts = ImageFacts(bytes_sha256=sha256(body))
     try:
         with Image.open(io.BytesIO(body)) as image:
@@ -88,6 +92,8 @@ def look_at(body: bytes, policy: IntakeConfig) -> ImageFacts:
     try:
         picture = _decode(body)
         return replace(facts, width=picture.width, height=picture.height, pixel_sha256=pixel_digest(picture))
+    except MemoryError:
+        raise
     except Exception:
         return replace(facts, problem=Reason.TRUNCATED_OR_CORRUPT)
 

@@ -45,7 +45,7 @@ def export(
         ArtifactIntegrityError: If the model that is loaded back from its bytes predicts something else than the
             candidate does on stored vectors.
     """
-    keras.utils.clear_session()  # names of layers are counted per session, and they are part of the bytes
+    keras.utils.clear_session()  # where candidates were trained in this process, their graphs are no longer needed
     head = read_head(run.store, challenger.uri)
     model_bytes = keras_file.to_bytes(compose(run, head))
     difference = _largest_difference(run, model_bytes, head, snapshot)

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from include.retraining.config import IntakeConfig
+from include.retraining.intake import inspection
 from include.retraining.intake.inspection import inspect, look_at, pixel_digest
 from include.retraining.schemas import FACTS, LISTING
 from include.retraining.storage.memory import InMemoryStore
@@ -169,3 +170,13 @@ def test_facts_keep_their_schema(rows):
     stored = from_parquet(to_parquet(facts, FACTS), FACTS, "")
     assert list(stored.columns) == FACTS.names
     assert stored["date"].tolist() == [date(2026, 1, 2)] * len(rows)
+
+
+def test_a_worker_without_memory_refuses_no_good_image(monkeypatch):
+    def fail(body):
+        raise MemoryError
+
+    monkeypatch.setattr(inspection, "_decode", fail)
+
+    with pytest.raises(MemoryError):
+        look_at(encoded(picture(1)), POLICY)
