@@ -74,8 +74,8 @@ def inspect(run: Run, listing: pd.DataFrame) -> pd.DataFrame:
 def look_at(body: bytes, policy: IntakeConfig) -> ImageFacts:
     """Returns what an object's bytes turn out to be.
 
-    Whatever a decoder raises on hostile bytes is a finding about the image. Only a `MemoryError` in decoding passes: that is the
-    worker's trouble, and no reason to refuse a good image.
+    Whatever a decoder raises on hostile bytes is a finding about the image. Only a `MemoryError` in decoding passes:
+    that is the worker's trouble, and no reason to refuse a good image.
     """
     facts = ImageFacts(bytes_sha256=sha256(body))
     try:
