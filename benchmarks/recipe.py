@@ -20,10 +20,10 @@ from include.retraining.artifacts import SnapshotRecord, Window
 from include.retraining.balancing.smote import plan_smote
 from include.retraining.config import ClassifierConfig, HeadConfig, load_classifier
 from include.retraining.dataset.snapshot import read_snapshot
-from include.retraining.dataset.splits import hashed_split
 from include.retraining.embedding.fingerprint import fingerprint, fingerprint_components
 from include.retraining.embedding.scaling import fit_scaler
 from include.retraining.embedding.vectors import read_vectors
+from include.retraining.intake.relations.splits import hashed_split
 from include.retraining.metrics import macro_recall
 from include.retraining.run import Run
 from include.retraining.storage.memory import InMemoryStore
@@ -74,7 +74,8 @@ def _rows_and_vectors(config: ClassifierConfig) -> tuple[pd.DataFrame, np.ndarra
     end = datetime.combine(DAYS[-1], time.min, tzinfo=UTC) + timedelta(days=1)
     run = Run(config, store, Window(start, end), "recipe", end)
     facts = [steps.inspect_images(run, listing) for listing in steps.list_batch(run)]
-    snapshot_uri = steps.freeze_snapshot(run, steps.accept_batch(run, steps.validate_batch(run, facts)))
+    verdicts = steps.validate_batch(run, facts, register_baseline=False)
+    snapshot_uri = steps.freeze_snapshot(run, steps.accept_batch(run, verdicts, register_baseline=False))
     for shard in steps.plan_shards(run, snapshot_uri):
         steps.extract_embeddings(run, shard)
     rows = read_snapshot(store, run.load(snapshot_uri, SnapshotRecord).uri)

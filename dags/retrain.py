@@ -14,7 +14,8 @@ from include.orchestration import tasks
 from include.orchestration.approval import PromotionApproval
 from include.orchestration.assets import champion_asset
 from include.orchestration.classifiers import valid_classifiers
-from include.orchestration.links import add_report_link
+from include.orchestration.delivery_sensor import DeliverySensor
+from include.orchestration.links import add_data_docs_link, add_report_link
 from include.orchestration.params import trigger_form
 from include.orchestration.retries import retry_arguments
 from include.orchestration.runs import DAG_PREFIX
@@ -38,9 +39,11 @@ def make_dag(config: ClassifierConfig) -> DAG:
         window = tasks.resolve_window()
 
         with TaskGroup("intake"):
+            delivery = DeliverySensor(task_id="await_delivery")
             listings = tasks.list_batch()
             facts = tasks.inspect_images.expand(listing=listings)
             verdicts = tasks.validate_batch(facts)
+            add_data_docs_link(verdicts)
             accepted = tasks.accept_batch(tasks.quarantine_images(verdicts))
 
         with TaskGroup("dataset"):
@@ -48,6 +51,7 @@ def make_dag(config: ClassifierConfig) -> DAG:
 
         with TaskGroup("embedding"):
             embeddings = tasks.extract_embeddings.expand(shard=tasks.plan_shards(snapshot))
+            doubts = tasks.doubt_labels(snapshot)
 
         with TaskGroup("balancing"):
             resampling = tasks.plan_resampling(snapshot)
@@ -71,13 +75,13 @@ def make_dag(config: ClassifierConfig) -> DAG:
             )
             promotion = tasks.promote_challenger.override(outlets=[champion_asset(config.name)])(decision)
 
-        window >> listings
-        embeddings >> resampling
+        window >> delivery >> listings
+        embeddings >> [doubts, resampling]
         decision >> approval >> promotion
         # A teardown runs whatever happened before it, and does not hide a failure from the run's state.
         report = tasks.publish_report()
         add_report_link(report)
-        promotion >> report.as_teardown()
+        [promotion, doubts] >> report.as_teardown()
     return dag
 
 

@@ -1,4 +1,4 @@
-"""The page "Models" of the Airflow UI and the reports behind it, both behind Airflow's own authentication.
+"""The page "Models" of the Airflow UI, reports and Data Docs of runs, all behind Airflow's own authentication.
 
 Every process of Airflow executes this file, so what is heavy is imported where it is needed, in the API server alone.
 """
@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import date
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.plugins_manager import AirflowPlugin
 from fastapi import Depends, FastAPI, HTTPException, Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, Response
 
 from include.orchestration.settings import read_settings
 from include.retraining.config import classifier_names, load_classifier
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 URL_PREFIX = "/retraining"
 RUN_KEY = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,250}")  # what `run_key` makes, without "." and ".."
+
+PAGE = re.compile(r"(?!\.+(?:/|$))[A-Za-z0-9._+ -]{1,200}(?:/(?!\.+(?:/|$))[A-Za-z0-9._+ -]{1,200}){0,9}")
+"""Path of a page inside the Data Docs: no empty part, no "." and no ".."."""
 
 # Pages hold no script, and may show nothing that they do not carry themselves. Airflow frames them.
 HEADERS = {
@@ -53,8 +57,22 @@ def make_app(
     """
     # The pages that FastAPI adds by itself would not have the dependency.
     app = FastAPI(dependencies=[Depends(authenticate)], docs_url=None, redoc_url=None, openapi_url=None)
-    user_of = Depends(authenticate)
+    _add_routes(app, Depends(authenticate), may_read, open_store)
 
+    @app.exception_handler(RetrainingError)
+    def unavailable(_: Request, error: RetrainingError) -> HTMLResponse:
+        """Says why the store gave no answer."""
+        return _message(503, "The models cannot be read now", str(error))
+
+    return app
+
+
+def _add_routes(
+    app: FastAPI,
+    user_of: Any,
+    may_read: Callable[[Request, Any, str], bool],
+    open_store: Callable[[], ObjectStore],
+) -> None:
     @app.get("/models")
     def models(request: Request, user: Any = user_of) -> HTMLResponse:
         """Shows every classifier that the user may see."""
@@ -63,18 +81,22 @@ def make_app(
     @app.get("/reports/{classifier}/{run_key}")
     def report(request: Request, classifier: str, run_key: str, user: Any = user_of) -> HTMLResponse:
         """Serves the report of one run."""
-        if classifier not in _known():
-            return _message(404, "No such classifier", f"There is no classifier {classifier!r}.")
-        if not may_read(request, user, classifier):
-            return _message(403, "Not allowed", f"You may not see the runs of {classifier}.")
-        return _report_page(classifier, run_key, open_store)
+        refusal = _refusal(classifier, run_key, lambda: may_read(request, user, classifier))
+        return refusal or _report_page(classifier, run_key, open_store)
 
-    @app.exception_handler(RetrainingError)
-    def unavailable(_: Request, error: RetrainingError) -> HTMLResponse:
-        """Says why the store gave no answer."""
-        return _message(503, "The models cannot be read now", str(error))
+    @app.get("/intake/{classifier}/{run_key}")
+    def intake(request: Request, classifier: str, run_key: str, user: Any = user_of) -> HTMLResponse:
+        """Shows what one run's intake came to, day by day."""
+        refusal = _refusal(classifier, run_key, lambda: may_read(request, user, classifier))
+        return refusal or _intake_page(classifier, run_key, open_store)
 
-    return app
+    @app.get("/intake/{classifier}/{run_key}/{day}/{page:path}")
+    def data_docs(
+        request: Request, classifier: str, run_key: str, day: str, page: str, user: Any = user_of
+    ) -> Response:
+        """Serves a page of the Data Docs of one day of a run."""
+        refusal = _refusal(classifier, run_key, lambda: may_read(request, user, classifier))
+        return refusal or _data_docs_page(classifier, run_key, day, page, open_store)
 
 
 def _models_page(names: list[str], open_store: Callable[[], ObjectStore]) -> HTMLResponse:
@@ -85,18 +107,64 @@ def _models_page(names: list[str], open_store: Callable[[], ObjectStore]) -> HTM
     return _page(_environment().get_template("models.html.j2").render(classifiers=classifiers))
 
 
+def _refusal(classifier: str, run_key: str, may_read: Callable[[], bool]) -> HTMLResponse | None:
+    """Returns why nothing of a run is shown, or None; nobody is asked about a classifier that does not exist."""
+    if classifier not in _known():
+        return _message(404, "No such classifier", f"There is no classifier {classifier!r}.")
+    if not may_read():
+        return _message(403, "Not allowed", f"You may not see the runs of {classifier}.")
+    if not RUN_KEY.fullmatch(run_key):
+        return _message(404, "No such run", f"{run_key!r} is not the key of a run.")
+    return None
+
+
 def _report_page(classifier: str, run_key: str, open_store: Callable[[], ObjectStore]) -> HTMLResponse:
     from include.retraining.run import REPORT
     from include.retraining.storage import layout
 
-    if not RUN_KEY.fullmatch(run_key):
-        return _message(404, "No such run", f"{run_key!r} is not the key of a run.")
     try:
         body = open_store().get(f"{layout.run(classifier, run_key)}{REPORT}")
     except KeyError:
         sentence = f"Run {run_key} of {classifier} has no report. Its task publish_report writes one when the run ends."
         return _message(404, "No report yet", sentence)
     return _page(body)
+
+
+def _intake_page(classifier: str, run_key: str, open_store: Callable[[], ObjectStore]) -> HTMLResponse:
+    from include.retraining.intake.reasons import Reason
+    from include.retraining.reporting.intake_overview import intake_overview
+
+    days = intake_overview(open_store(), classifier, run_key)
+    if not days:
+        sentence = f"Run {run_key} of {classifier} has validated nothing. Its task validate_batch writes the Data Docs."
+        return _message(404, "No Data Docs yet", sentence)
+    meanings = {reason.value: reason.meaning for reason in Reason}
+    template = _environment().get_template("intake.html.j2")
+    return _page(template.render(classifier=classifier, run_key=run_key, days=days, meanings=meanings))
+
+
+def _data_docs_page(
+    classifier: str, run_key: str, day: str, page: str, open_store: Callable[[], ObjectStore]
+) -> Response:
+    from include.retraining.storage import layout
+    from include.retraining.storage.publishing import content_type_of
+
+    delivered = _day(day)
+    if delivered is None or not PAGE.fullmatch(page):
+        return _message(404, "No such page", f"{day}/{page} is not the address of a page.")
+    try:
+        body = open_store().get(f"{layout.data_docs(classifier, run_key, delivered)}{page}")
+    except KeyError:
+        return _message(404, "No such page", f"The Data Docs of {day} in run {run_key} have no page {page}.")
+    return Response(body, media_type=content_type_of(page), headers=HEADERS)
+
+
+def _day(text: str) -> date | None:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return day if day.isoformat() == text else None  # Python also reads 20260105
 
 
 def _known() -> list[str]:

@@ -18,6 +18,8 @@ from include.retraining.artifacts import (
     EvaluationRecord,
     GateResult,
     IntakeRecord,
+    LabelDoubt,
+    LabelDoubtsRecord,
     Lineage,
     Move,
     PromotionDecision,
@@ -144,10 +146,13 @@ def make_intake(**fields: Any) -> IntakeRecord:
         delivered=520,
         accepted=500,
         skipped=8,
-        quarantined={"cannot be decoded": 9, "label is not one of the classifier's": 3},
-        warnings=("12 of 520 images were quarantined.",),
+        skipped_by={"duplicate": 3, "duplicate_of_earlier_batch": 5},
+        quarantined={"truncated_or_corrupt": 9, "unknown_label": 3},
+        warnings=("2026-01-02: no image of 'orchid' was delivered",),
+        unchanged=(),
         batch_uris={date(2026, 1, 2): f"s3://memory/batches/{CLASSIFIER}/2026-01-02/ab12/"},
         data_docs_uris={date(2026, 1, 2): f"s3://memory/batches/{CLASSIFIER}/2026-01-02/ab12/data_docs/index.html"},
+        baseline_registered=False,
     )
     return dataclasses.replace(intake, **fields)
 
@@ -166,6 +171,7 @@ def make_snapshot(train: Mapping[str, int] | None = None, **fields: Any) -> Snap
         },
         batch_uris={date(2026, 1, 2): f"s3://memory/batches/{CLASSIFIER}/2026-01-02/ab12/"},
         conflicts=0,
+        near_duplicate_clusters=4,
     )
     return dataclasses.replace(snapshot, **fields)
 
@@ -180,6 +186,36 @@ def make_embedding(**fields: Any) -> EmbeddingRecord:
         components={"extractor": "efficientnet_lite0", "image_size": "96"},
     )
     return dataclasses.replace(embedding, **fields)
+
+
+def make_label_doubt(number: int = 1, **fields: Any) -> LabelDoubt:
+    """An image that was called a daisy and looks like a poppy; without picture unless told otherwise."""
+    doubt = LabelDoubt(
+        image_id=f"{number:064x}",
+        key=f"incoming/{CLASSIFIER}/2026-01-02/images/{number:06d}.png",
+        split="train",
+        given="daisy",
+        suggested="poppy",
+        given_probability=0.02,
+        suggested_probability=0.95,
+    )
+    return dataclasses.replace(doubt, **fields)
+
+
+def make_label_doubts(worst: Sequence[LabelDoubt] | None = None, **fields: Any) -> LabelDoubtsRecord:
+    """Two doubted daisies among 900 images."""
+    worst = (make_label_doubt(1), make_label_doubt(2)) if worst is None else tuple(worst)
+    record = LabelDoubtsRecord(
+        uri=f"s3://memory/runs/{CLASSIFIER}/label_doubts.csv",
+        sheet_uri=f"s3://memory/runs/{CLASSIFIER}/label_doubts.html",
+        n_rows=900,
+        n_doubted=len(worst),
+        doubted={label: sum(doubt.given == label for doubt in worst) for label in LABELS},
+        suggested={"daisy": {"poppy": len(worst)}} if worst else {},
+        not_judged={},
+        worst=worst,
+    )
+    return dataclasses.replace(record, **fields)
 
 
 def make_resampling(before: Mapping[str, int] | None = None, **fields: Any) -> ResamplingRecord:

@@ -29,16 +29,21 @@ DAY = date(2026, 1, 2)
 
 
 def row(image_id: str, label: str = "daisy", **changes: Any) -> dict[str, Any]:
-    """A row of an accepted batch, without group and pin unless told otherwise."""
+    """A row of an accepted batch, in the train split and without group, pin or hash unless told otherwise."""
     defaults = {
         "image_id": image_id,
         "key": f"incoming/{CLASSIFIER}/{image_id}.png",
         "bytes_sha256": f"bytes of {image_id}",
+        "perceptual_hash": "",
         "label": label,
         "group": "",
-        "split": "",
+        "split": "train",
+        "pinned": False,
         "width": 32,
         "height": 32,
+        "brightness": 0.5,
+        "contrast": 0.25,
+        "sharpness": 900.0,
     }
     return {**defaults, **changes}
 
@@ -68,6 +73,7 @@ def publish_snapshot(run: Run, rows: Sequence[Mapping[str, Any]]) -> SnapshotRec
         counts=split_counts(frame, run.config.labels),
         batch_uris={},
         conflicts=0,
+        near_duplicate_clusters=0,
     )
 
 

@@ -28,6 +28,12 @@ def trigger_form() -> dict[str, Param]:
             title="Promote",
             description="Empty: yes, unless this is a backfill. False: decide and report, but move nothing.",
         ),
+        "register_baseline": Param(
+            False,
+            type="boolean",
+            title="Register a new baseline",
+            description="Do not compare this run's first day with older batches: later ones are compared from it on.",
+        ),
         "require_approval": Param(
             False,
             type="boolean",

@@ -42,3 +42,10 @@ def may_promote() -> bool:
     context = get_current_context()
     asked = context["params"]["promote"]
     return bool(context["dag_run"].run_type != "backfill") if asked is None else bool(asked)
+
+
+def registers_baseline() -> bool:
+    """Tells whether the current run was asked to begin a new baseline of what batches look like."""
+    from airflow.sdk import get_current_context
+
+    return bool(get_current_context()["params"]["register_baseline"])

@@ -11,7 +11,7 @@ from typing import Any, cast
 from airflow.sdk import TriggerRule, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from include.orchestration.runs import may_promote, this_run
+from include.orchestration.runs import may_promote, registers_baseline, this_run
 
 
 @task
@@ -46,7 +46,7 @@ def validate_batch(facts: list[str]) -> str:
     """Judges each image and the batch, with Great Expectations."""
     from include.retraining import steps
 
-    return steps.validate_batch(this_run(), list(facts))
+    return steps.validate_batch(this_run(), list(facts), register_baseline=registers_baseline())
 
 
 @task
@@ -62,7 +62,7 @@ def accept_batch(verdicts: str) -> str:
     """Publishes the accepted images as a batch."""
     from include.retraining import steps
 
-    return steps.accept_batch(this_run(), verdicts)
+    return steps.accept_batch(this_run(), verdicts, register_baseline=registers_baseline())
 
 
 @task
@@ -90,7 +90,15 @@ def extract_embeddings(shard: str) -> str:
     return steps.extract_embeddings(this_run(), shard)
 
 
-# No image may need a vector: then the mapped task before this one is skipped, and that is no reason to stop.
+# No image may need a vector: then the mapped task before these two is skipped, and that is no reason to stop.
+@task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+def doubt_labels(snapshot: str) -> str:
+    """Lists the images whose label their vectors contradict."""
+    from include.retraining import steps
+
+    return steps.doubt_labels(this_run(), snapshot)
+
+
 @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
 def plan_resampling(snapshot: str) -> str:
     """Plans SMOTE on the train vectors."""

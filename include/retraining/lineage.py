@@ -10,7 +10,7 @@ from pathlib import Path
 
 from include.retraining.config import ClassifierConfig
 
-SHOW_ONLY = ("reporting", "command_line")  # they read what the stages left
+SHOW_ONLY = ("reporting", "command_line", "label_quality")  # they read what the stages left, and change no model
 LIBRARIES = ("numpy", "scikit-learn", "imbalanced-learn", "keras", "tensorflow", "pillow")
 
 

@@ -36,12 +36,35 @@ class Outcome:
     report_uri: str
 
 
-def retrain(run: Run, *, allowed: bool, progress: Progress) -> Outcome:
+def take_in(run: Run, listings: list[str], *, register_baseline: bool, progress: Progress) -> str:
+    """Inspects, validates and accepts what was listed; returns the URI of the intake's record.
+
+    Args:
+        run: What and where.
+        listings: What `steps.list_batch` returned.
+        register_baseline: Compare later batches with the first day and those after it, not with older ones.
+        progress: Told before and after each part of a step.
+
+    Raises:
+        DataContractError: If a batch as a whole breaks the contract.
+    """
+    facts = _each("inspect_images", listings, lambda listing: steps.inspect_images(run, listing), progress)
+    verdicts = _one(
+        "validate_batch", lambda: steps.validate_batch(run, facts, register_baseline=register_baseline), progress
+    )
+    _one("quarantine_images", lambda: steps.quarantine_images(run, verdicts), progress)
+    return _one(
+        "accept_batch", lambda: steps.accept_batch(run, verdicts, register_baseline=register_baseline), progress
+    )
+
+
+def retrain(run: Run, *, allowed: bool, register_baseline: bool = False, progress: Progress) -> Outcome:
     """Retrains one classifier, from its deliveries to the decision on a promotion.
 
     Args:
         run: What and where.
         allowed: Whether the champion may be replaced; if not, it is decided and reported all the same.
+        register_baseline: As in `take_in`.
         progress: Told before and after each part of a step.
 
     Raises:
@@ -51,20 +74,18 @@ def retrain(run: Run, *, allowed: bool, progress: Progress) -> Outcome:
     if not listings:
         return Outcome(delivered=False, decision=None, report_uri="")
     try:
-        _train_and_decide(run, listings, progress, allowed=allowed)
+        intake = take_in(run, listings, register_baseline=register_baseline, progress=progress)
+        _train_and_decide(run, intake, progress, allowed=allowed)
     finally:
         report_uri = _one("publish_report", lambda: steps.publish_report(run), progress)
     return Outcome(delivered=True, decision=run.recall(DECISION, PromotionDecision), report_uri=report_uri)
 
 
-def _train_and_decide(run: Run, listings: list[str], progress: Progress, *, allowed: bool) -> None:
-    facts = _each("inspect_images", listings, lambda listing: steps.inspect_images(run, listing), progress)
-    verdicts = _one("validate_batch", lambda: steps.validate_batch(run, facts), progress)
-    _one("quarantine_images", lambda: steps.quarantine_images(run, verdicts), progress)
-    intake = _one("accept_batch", lambda: steps.accept_batch(run, verdicts), progress)
+def _train_and_decide(run: Run, intake: str, progress: Progress, *, allowed: bool) -> None:
     snapshot = _one("freeze_snapshot", lambda: steps.freeze_snapshot(run, intake), progress)
     shards = _one("plan_shards", lambda: steps.plan_shards(run, snapshot), progress)
     _each("extract_embeddings", shards, lambda shard: steps.extract_embeddings(run, shard), progress)
+    _one("doubt_labels", lambda: steps.doubt_labels(run, snapshot), progress)
     resampling = _one("plan_resampling", lambda: steps.plan_resampling(run, snapshot), progress)
     names = [candidate.name for candidate in run.config.candidates]
     candidates = _each(

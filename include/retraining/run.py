@@ -18,6 +18,7 @@ Record = TypeVar("Record")
 INTAKE = "intake.json"
 SNAPSHOT = "snapshot.json"
 EMBEDDING = "embedding.json"
+LABEL_DOUBTS = "label_doubts.json"
 RESAMPLING = "resampling.json"
 SELECTION = "selection.json"
 VERSION = "version.json"

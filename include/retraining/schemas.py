@@ -21,12 +21,20 @@ FACTS = pa.schema(
     [
         *LISTING,
         pa.field("bytes_sha256", pa.string()),  # empty where nothing could be read
-        pa.field("pixel_sha256", pa.string()),  # over mode, size and decoded pixels; empty where not decodable
-        pa.field("format", pa.string()),
-        pa.field("mode", pa.string()),
-        pa.field("width", pa.int32()),
+        pa.field("pixel_sha256", pa.string()),  # of the picture as it is decoded to RGB; empty where it is not
+        pa.field("perceptual_hash", pa.string()),  # 256 bits in hexadecimal; empty where not decoded or near-constant
+        pa.field("format", pa.string()),  # as Pillow names it, or empty
+        pa.field("mode", pa.string()),  # as stored, as Pillow names it, or empty
+        pa.field("bit_depth", pa.int32()),  # of a channel, as stored; 0 where unknown
+        pa.field("n_frames", pa.int32()),  # 0 where unknown
+        pa.field("width", pa.int32()),  # pixels as displayed; 0 where unknown
         pa.field("height", pa.int32()),
-        pa.field("problem", pa.string()),  # why it could not be decoded, or empty
+        pa.field("exif_orientation", pa.int32()),  # 1 to 8; 0 where the file tells none
+        pa.field("brightness", pa.float32()),  # mean of the grey picture, in [0, 1]; NaN where not decoded
+        pa.field("contrast", pa.float32()),  # its standard deviation, in [0, 0.5]; NaN where not decoded
+        pa.field("sharpness", pa.float32()),  # variance of its Laplacian, of values 0 to 255; NaN where not decoded
+        pa.field("near_constant", pa.bool_()),  # it shows next to nothing
+        pa.field("problem", pa.string()),  # code of the reason why it was not decoded, or empty
     ]
 )
 """What inspection found out about each delivered image."""
@@ -36,6 +44,9 @@ VERDICTS = pa.schema(
         *FACTS,
         pa.field("outcome", pa.string()),  # accepted, skipped, quarantined
         pa.field("reason", pa.string()),  # reasons joined by "; ", most specific first; empty if accepted
+        pa.field("related", pa.string()),  # key of the image that it duplicates or contradicts, or empty
+        pa.field("assigned_split", pa.string()),  # where it lies for ever; empty unless accepted
+        pa.field("pinned", pa.bool_()),  # whether a manifest asked for that split
     ]
 )
 """What became of each delivered image."""
@@ -45,11 +56,16 @@ BATCH = pa.schema(
         "image_id": pa.string(),  # the pixel sha256
         "key": pa.string(),
         "bytes_sha256": pa.string(),
+        "perceptual_hash": pa.string(),
         "label": pa.string(),
         "group": pa.string(),
-        "split": pa.string(),
+        "split": pa.string(),  # assigned when it was accepted, and never changed
+        "pinned": pa.bool_(),
         "width": pa.int32(),
         "height": pa.int32(),
+        "brightness": pa.float32(),
+        "contrast": pa.float32(),
+        "sharpness": pa.float32(),
     }
 )
 """An accepted batch, sorted by image id."""
@@ -59,6 +75,7 @@ SNAPSHOT = pa.schema(
         "image_id": pa.string(),
         "key": pa.string(),
         "bytes_sha256": pa.string(),
+        "perceptual_hash": pa.string(),
         "label": pa.string(),
         "group": pa.string(),
         "split": pa.string(),

@@ -24,6 +24,7 @@ from include.retraining.run import (
     EMBEDDING,
     EVALUATION,
     INTAKE,
+    LABEL_DOUBTS,
     PROMOTION,
     RESAMPLING,
     SELECTION,
@@ -39,48 +40,47 @@ def list_batch(run: Run) -> list[str]:
     """Lists what was delivered for the window's days, in shards.
 
     Side effects:
-        Removes what an earlier attempt of the same run recorded, then writes one listing a shard.
+        Removes what an earlier attempt of the same run recorded, then writes one listing a shard, and the warnings.
 
     Returns:
         URIs of the listings; empty where nothing was delivered.
     """
     from include.retraining.intake import exchange
-    from include.retraining.intake.listing import list_delivery
+    from include.retraining.intake.delivery.listing import list_delivery
 
     run.forget()
-    return exchange.keep_listings(run, list_delivery(run))
+    delivery = list_delivery(run)
+    exchange.keep_listing_warnings(run, delivery.warnings)
+    return exchange.keep_listings(run, delivery.rows)
 
 
 def inspect_images(run: Run, listing_uri: str) -> str:
     """Finds out the facts about one shard's images; returns the URI of the facts."""
     from include.retraining.intake import exchange
-    from include.retraining.intake.inspection import inspect
+    from include.retraining.intake.inspection.inspection import inspect
 
     listing = exchange.recall_listing(run, listing_uri)
     return exchange.keep_facts(run, listing_uri, inspect(run, listing))
 
 
-def validate_batch(run: Run, facts_uris: Sequence[str]) -> str:
-    """Judges every delivered image and the batch as a whole; returns the URI of the verdicts."""
+def validate_batch(run: Run, facts_uris: Sequence[str], *, register_baseline: bool) -> str:
+    """Judges every delivered image and each day's batch as a whole; returns the URI of the verdicts."""
     from include.retraining.intake import exchange
-    from include.retraining.intake.batches import earlier_images
     from include.retraining.intake.verdicts import judge
 
-    facts = exchange.recall_facts(run, facts_uris)
-    verdicts = judge(run, facts, earlier_images(run.store, run.classifier, facts["date"].min()))
-    return exchange.keep_verdicts(run, verdicts)
+    return exchange.keep_judgement(run, judge(run, facts_uris, register_baseline=register_baseline))
 
 
 def quarantine_images(run: Run, verdicts_uri: str) -> str:
     """Copies refused images into quarantine with their reasons; returns the URI of the verdicts."""
     from include.retraining.intake import exchange
-    from include.retraining.intake.acceptance import quarantine_images as quarantine
+    from include.retraining.intake.quarantine import quarantine_images as quarantine
 
-    quarantine(run, exchange.recall_verdicts(run, verdicts_uri))
+    quarantine(run, exchange.recall_judgement(run, verdicts_uri))
     return verdicts_uri
 
 
-def accept_batch(run: Run, verdicts_uri: str) -> str:
+def accept_batch(run: Run, verdicts_uri: str, *, register_baseline: bool) -> str:
     """Publishes the accepted images as batches, or refuses the delivery; returns the URI of the intake's record.
 
     Raises:
@@ -89,7 +89,8 @@ def accept_batch(run: Run, verdicts_uri: str) -> str:
     from include.retraining.intake import exchange
     from include.retraining.intake.acceptance import accept_batches
 
-    return run.record(INTAKE, accept_batches(run, exchange.recall_verdicts(run, verdicts_uri)))
+    verdicts = exchange.recall_judgement(run, verdicts_uri)
+    return run.record(INTAKE, accept_batches(run, verdicts, register_baseline=register_baseline))
 
 
 def freeze_snapshot(run: Run, intake_uri: str) -> str:
@@ -118,6 +119,13 @@ def extract_embeddings(run: Run, shard_uri: str) -> str:
     from include.retraining.embedding.shards import Shard, extract
 
     return extract(run, run.load(shard_uri, Shard))
+
+
+def doubt_labels(run: Run, snapshot_uri: str) -> str:
+    """Lists the images whose label their vectors contradict; returns the URI of the list's record."""
+    from include.retraining.label_quality.doubts import doubt_labels as doubt
+
+    return run.record(LABEL_DOUBTS, doubt(run, run.load(snapshot_uri, SnapshotRecord).uri))
 
 
 def plan_resampling(run: Run, snapshot_uri: str) -> str:
@@ -175,7 +183,7 @@ def evaluate_challenger(run: Run, version_uri: str, selection_uri: str, snapshot
 
 def decide_promotion(run: Run, evaluation_uri: str, *, allowed: bool) -> str:
     """Decides whether the challenger replaces the champion, and journals the decision; returns its URI."""
-    from include.retraining.promotion import journal
+    from include.retraining import journal
     from include.retraining.promotion.decision import decide
     from include.retraining.registry import champion
 

@@ -19,7 +19,7 @@ CHAMPION = "s3://lake/models/flowers/champion.json"
 def output(tmp_path_factory: pytest.TempPathFactory) -> str:
     """What the trial runs printed; they have an Airflow and a database of their own."""
     home, recipes = tmp_path_factory.mktemp("airflow"), tmp_path_factory.mktemp("recipes")
-    write_recipe(recipes, make_config("flowers"))
+    write_recipe(recipes, make_config("flowers", intake={"wait_minutes": 0}))
     environment = {
         **os.environ,
         "AIRFLOW_HOME": str(home),
@@ -55,12 +55,13 @@ def test_each_step_is_handed_what_the_steps_before_it_returned(trials):
         ["list_batch"],
         ["inspect_images", "listing-0"],
         ["inspect_images", "listing-1"],
-        ["validate_batch", ["facts", "facts"]],
+        ["validate_batch", ["facts", "facts"], "register_baseline=False"],
         ["quarantine_images", "verdicts"],
-        ["accept_batch", "verdicts after quarantine"],
+        ["accept_batch", "verdicts after quarantine", "register_baseline=False"],
         ["freeze_snapshot", "intake"],
         ["plan_shards", "snapshot"],
         ["extract_embeddings", "shard-0"],
+        ["doubt_labels", "snapshot"],
         ["plan_resampling", "snapshot"],
         *(["train_candidate", name, "snapshot", "resampling"] for name in candidates),
         ["select_challenger", ["candidate"] * len(candidates)],
@@ -86,7 +87,7 @@ def test_a_run_without_a_delivery_is_skipped_with_the_reason_and_still_reported(
     trial = trials["nothing delivered"]
 
     assert trial["state"] == "success"
-    assert states(trial, "success") == {"resolve_window", "publish_report"}
+    assert states(trial, "success") == {"resolve_window", "intake.await_delivery", "publish_report"}
     assert set(trial["tasks"].values()) == {"success", "skipped"}
     assert trial["calls"] == [["list_batch"], ["publish_report"]]
     assert "Nothing was delivered for the days of this run's window." in output
@@ -116,6 +117,16 @@ def test_an_error_that_a_retry_cannot_heal_fails_at_once_and_the_run_is_reported
     assert states(trial, "success") >= {"intake.list_batch", "publish_report"}
     assert "promotion.promote_challenger" in states(trial, "upstream_failed")
     assert trial["state"] == "failed"
+
+
+def test_a_delivery_that_is_not_complete_in_time_fails_at_once_with_what_is_missing_and_lists_nothing(trials, output):
+    trial = trials["delivery not complete"]
+
+    assert states(trial, "failed") == {"intake.await_delivery"}
+    assert trial["tries"]["intake.await_delivery"] == 1
+    assert trial["calls"] == [["publish_report"]]
+    assert "it holds 1 image and labels.csv" in output
+    assert "_READY is missing, which the data owner writes" in output
 
 
 def test_an_error_that_may_heal_is_tried_again(trials):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from include.orchestration.approval import PromotionApproval
+from include.orchestration.delivery_sensor import DeliverySensor
 from include.orchestration.retries import RETRY_POLICY
 from include.retraining import steps
 from include.retraining.config import load_classifier
@@ -16,7 +17,8 @@ from tests.recipes import write_recipe
 
 # As the Dag file reads from top to bottom: each task, and those that wait for it.
 EDGES = {
-    "resolve_window": {"intake.list_batch"},
+    "resolve_window": {"intake.await_delivery"},
+    "intake.await_delivery": {"intake.list_batch"},
     "intake.list_batch": {"intake.inspect_images"},
     "intake.inspect_images": {"intake.validate_batch"},
     "intake.validate_batch": {"intake.quarantine_images"},
@@ -24,13 +26,15 @@ EDGES = {
     "intake.accept_batch": {"dataset.freeze_snapshot"},
     "dataset.freeze_snapshot": {
         "embedding.plan_shards",
+        "embedding.doubt_labels",
         "balancing.plan_resampling",
         "training.train_candidate",
         "training.export_model",
         "evaluation.evaluate_challenger",
     },
     "embedding.plan_shards": {"embedding.extract_embeddings"},
-    "embedding.extract_embeddings": {"balancing.plan_resampling"},
+    "embedding.extract_embeddings": {"embedding.doubt_labels", "balancing.plan_resampling"},
+    "embedding.doubt_labels": {"publish_report"},
     "balancing.plan_resampling": {"training.train_candidate", "training.export_model"},
     "training.train_candidate": {"training.select_challenger"},
     "training.select_challenger": {"training.export_model", "evaluation.evaluate_challenger"},
@@ -42,7 +46,8 @@ EDGES = {
     "publish_report": set(),
 }
 STAGES = ["intake", "dataset", "embedding", "balancing", "training", "evaluation", "promotion"]
-NOT_STEPS = {"resolve_window", "approve_promotion"}
+NOT_STEPS = {"resolve_window", "await_delivery", "approve_promotion"}
+AFTER_EMBEDDING = {"embedding.doubt_labels", "balancing.plan_resampling"}
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +83,10 @@ def test_no_task_names_an_executor_so_that_the_dag_runs_under_any(dag):
     assert {task.executor for task in dag.tasks} == {None}
 
 
-def test_resampling_goes_on_where_no_image_needed_a_vector_and_all_others_need_success(dag):
+def test_what_follows_on_embedding_goes_on_where_no_image_needed_a_vector_and_all_others_need_success(dag):
     rules = {task.task_id: task.trigger_rule.value for task in dag.tasks}
 
-    assert rules.pop("balancing.plan_resampling") == "none_failed_min_one_success"
+    assert {rules.pop(task_id) for task_id in AFTER_EMBEDDING} == {"none_failed_min_one_success"}
     assert rules.pop("publish_report") == "all_done_setup_success"
     assert set(rules.values()) == {"all_success"}
 
@@ -92,7 +97,8 @@ def test_the_report_is_a_teardown_that_hides_no_failure_and_has_the_button(dag):
     assert (report.is_teardown, report.on_failure_fail_dagrun) == (True, False)
     assert {task.task_id for task in dag.tasks if task.is_teardown} == {"publish_report"}
     assert {task.task_id: [link.name for link in links] for task in dag.tasks if (links := extra_links(task))} == {
-        "publish_report": ["Report"]
+        "intake.validate_batch": ["Data Docs"],
+        "publish_report": ["Report"],
     }
 
 
@@ -122,6 +128,14 @@ def test_the_approval_stands_between_decision_and_promotion_and_silence_means_no
     assert isinstance(approval, PromotionApproval)
     assert (approval.defaults, approval.response_timeout) == (["Reject"], timedelta(days=1))
     assert "fashion_mnist" in approval.subject
+
+
+def test_the_delivery_is_awaited_before_it_is_listed_and_looked_at_twice_a_minute(dag):
+    sensor = dag.get_task("intake.await_delivery")
+
+    assert isinstance(sensor, DeliverySensor)
+    assert sensor.poke_interval == 30
+    assert (sensor.soft_fail, sensor.never_fail, sensor.silent_fail) == (False, False, False)
 
 
 def test_shards_and_candidates_are_mapped_and_named(dag):
@@ -161,6 +175,7 @@ def test_the_trigger_form_suits_a_scheduled_run_as_it_is(dag):
         "window_start": None,
         "window_end": None,
         "promote": None,
+        "register_baseline": False,
         "require_approval": False,
     }
 
@@ -171,6 +186,7 @@ def test_the_trigger_form_suits_a_scheduled_run_as_it_is(dag):
         ("window_start", ["2026-01-05", None], [20260105, True]),
         ("window_end", ["2026-01-05T02:00:00+00:00", None], [1.5, ["2026-01-05"]]),
         ("promote", [True, False, None], ["yes", 1]),
+        ("register_baseline", [True, False], [None, 0]),
         ("require_approval", [True, False], [None, "no"]),
     ],
 )
@@ -209,5 +225,5 @@ def test_a_task_is_a_few_lines():
 
     lines = {task.name: task.end_lineno - task.body[0].end_lineno for task in tasks if task.end_lineno}
 
-    assert len(lines) == len(EDGES) - 1  # the approval is an operator
+    assert len(lines) == len(EDGES) - 2  # the sensor and the approval are operators
     assert {name: count for name, count in lines.items() if count > 8} == {}

@@ -18,6 +18,7 @@ from include.retraining import steps
 from include.retraining.artifacts import Move, PromotionDecision
 from include.retraining.errors import DataContractError, StorageUnavailableError
 from include.retraining.run import DECISION, Run
+from include.retraining.storage import layout
 from include.retraining.storage.memory import InMemoryStore
 from tests.builders import make_decision, make_move
 from tests.dags.dag_files import read_dags
@@ -32,6 +33,7 @@ RESULTS = {
     "freeze_snapshot": "snapshot",
     "plan_shards": ["shard-0"],
     "extract_embeddings": "part",
+    "doubt_labels": "doubts",
     "plan_resampling": "resampling",
     "train_candidate": "candidate",
     "select_challenger": "selection",
@@ -45,7 +47,7 @@ def failing(error: Exception, *, times: int) -> Step:
     """A step that fails so many times, then succeeds."""
     left = [error] * times
 
-    def step(*_: object) -> str:
+    def step(*_: object, **__: object) -> str:
         if left:
             raise left.pop()
         return "result after failures"
@@ -77,8 +79,11 @@ TRIALS: dict[str, dict[str, Step]] = {
         "decide_promotion": deciding(make_decision("macro_recall fell")),
     },
     "delivery broken": {"validate_batch": failing(DataContractError("s3://b/incoming", ["too few"]), times=1)},
+    "delivery not complete": {},
     "store away": {**APPROVED, "freeze_snapshot": failing(StorageUnavailableError("get", "timeout"), times=2)},
 }
+
+INCOMING = {"delivery not complete": {"labels.csv": b"image,label\n", "daisy/a.png": b"1"}}
 
 
 def main() -> None:
@@ -102,6 +107,9 @@ def trial(dag: Any, name: str, day: int, changed: dict[str, Step]) -> dict[str, 
     store = InMemoryStore()
     runs.lake = lambda: store
     at = datetime(2026, 1, day, 2, tzinfo=UTC)
+    delivered = at.date() - timedelta(days=1)  # the run's interval ends at its logical date
+    for key, body in INCOMING.get(name, {}).items():
+        store.put(f"{layout.incoming('flowers', delivered)}{key}", body)
     run = dag.test(logical_date=at, run_after=at + timedelta(days=1))
     return {
         "state": run.state,

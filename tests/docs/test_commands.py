@@ -72,7 +72,7 @@ def test_every_command_line_in_the_documents_is_understood(line: str, monkeypatc
     monkeypatch.setattr(command, "store_from", reached)
     # <placeholders> stand for what the reader has to fill in.
     filled = line.replace("<classifier>", "fashion_mnist").replace("<day>", "2026-01-05")
-    arguments = shlex.split(filled, comments=True)[3:]
+    arguments = shlex.split(filled.partition(" > ")[0], comments=True)[3:]
 
     if "fashion_mnist" in arguments:
         assert main(arguments) == 1
@@ -86,7 +86,8 @@ def test_the_readme_shows_every_command():
     shown = {" ".join(shlex.split(line, comments=True)[3:5]) for line in command_lines()}
 
     assert {"models list", "models show", "models verify"} <= shown
-    assert any(line.startswith(f"{PROGRAM}run ") for line in command_lines())
+    for command_name in ("run", "intake", "quarantine", "release"):
+        assert any(line.startswith(f"{PROGRAM}{command_name} ") for line in command_lines())
 
 
 @pytest.mark.parametrize(("name", "text"), EVERYWHERE, ids=[name for name, _ in EVERYWHERE])

@@ -7,7 +7,7 @@ import pytest
 from include.orchestration.retries import RETRIES
 from include.retraining import errors
 from include.retraining.errors import RetrainingError
-from include.retraining.intake.acceptance import REASONS
+from include.retraining.intake.quarantine import REASONS
 from tests.docs.documents import read
 
 RUNBOOK = read("docs/runbook.md")

@@ -21,12 +21,11 @@ from demo.airflow_client import AirflowClient, Backfill, DagRun, TaskInstance
 from demo.delivery import DAYS, DailyBatch, deliver, make_batches
 from embedded.settings import REPOSITORY
 from embedded.stack import EmbeddedStack
-from include.retraining import registry
+from include.retraining import journal, registry
 from include.retraining.artifacts import EmbeddingRecord, IntakeRecord, Window
 from include.retraining.command_line.environment import store_from
 from include.retraining.config import load_classifier
 from include.retraining.pipeline import retrain
-from include.retraining.promotion import journal
 from include.retraining.run import EMBEDDING, INTAKE, Run, run_key
 from include.retraining.storage import layout
 from include.retraining.storage.base import ObjectStore

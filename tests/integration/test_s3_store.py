@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -88,6 +90,19 @@ def test_a_listing_is_in_key_order_and_goes_past_a_thousand(store: S3Store, pref
         list(pool.map(lambda key: store.put(key, b"x"), reversed(keys)))
 
     assert [found.key for found in store.list(prefix)] == keys
+
+
+def test_a_listing_tells_when_each_object_was_last_written(store: S3Store, prefix: str) -> None:
+    store.put(prefix + "a", b"x")
+    (first,) = store.list(prefix)
+    time.sleep(1.1)  # the server tells the time to the second
+
+    store.put(prefix + "a", b"y")
+
+    (second,) = store.list(prefix)
+    assert first.modified_at < second.modified_at
+    assert second.modified_at.utcoffset() == timedelta(0)
+    assert abs(datetime.now(UTC) - second.modified_at) < timedelta(minutes=1)
 
 
 def test_a_listing_takes_its_prefix_literally(store: S3Store, prefix: str) -> None:

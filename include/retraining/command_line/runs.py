@@ -33,7 +33,12 @@ def run(arguments: argparse.Namespace, config: ClassifierConfig, store: ObjectSt
         started_at=datetime.now(UTC),  # noqa: TID251 (a command line is where time comes from)
     )
     with progress_bars() as progress:
-        outcome = retrain(this_run, allowed=not arguments.no_promote, progress=progress)
+        outcome = retrain(
+            this_run,
+            allowed=not arguments.no_promote,
+            register_baseline=arguments.register_baseline,
+            progress=progress,
+        )
     if arguments.json:
         print_json(
             {"run_id": this_run.run_id, "outcome": outcome, "intake": this_run.recall_if_any(INTAKE, IntakeRecord)}

@@ -12,7 +12,7 @@ from importlib import metadata
 
 from include.retraining.config import EmbeddingConfig
 from include.retraining.embedding import imagenet_weights
-from include.retraining.embedding.decoding import DECODING
+from include.retraining.pictures import DECODING
 
 PREPROCESSING = "bilinear antialiased resize without cropping, (x - 127) / 128"
 POOLING = "global average"

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from include.retraining.embedding.decoding import decode_image
 from include.retraining.errors import ArtifactIntegrityError
+from include.retraining.pictures import decode_image
 from include.retraining.storage.base import ObjectStore, uri_of
 from include.retraining.storage.parallel import get_many
 from include.retraining.storage.publishing import sha256

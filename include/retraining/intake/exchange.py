@@ -1,7 +1,11 @@
-"""What the stage's tasks hand to each other, kept among the run's records: listings, facts, verdicts."""
+"""What the stage's tasks hand to each other, kept among the run's records: listings, facts, verdicts.
+
+Tables are kept in shards, and read one at a time: a day's delivery need not fit into memory.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -9,42 +13,48 @@ from datetime import date
 import pandas as pd
 import pyarrow as pa
 
-from include.retraining.intake.outcomes import ValidationOutcome, Verdicts
+from include.retraining.intake.outcomes import VERDICTS_RECORD, DayVerdicts, ValidationOutcome, Verdicts
 from include.retraining.run import Run
 from include.retraining.schemas import FACTS, LISTING, VERDICTS
 from include.retraining.storage.base import key_of, uri_of
 from include.retraining.storage.parallel import put_many
 from include.retraining.storage.publishing import content_type_of
-from include.retraining.storage.records import read_record, write_record
 from include.retraining.storage.tables import from_parquet, to_parquet
 
 DOCUMENT = "validation.json"
 DATA_DOCS = "data_docs/"
+INDEX = "index.html"
+LISTING_RECORD = "intake/listing.json"
 
 
 @dataclass(frozen=True)
-class _DayRecord:
-    """A day's outcome without its files, which lie beside it."""
+class _ListingWarnings:
+    """What was noticed when deliveries were listed, one sentence each, by day."""
 
-    warnings: tuple[str, ...]
-    failures: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _VerdictsRecord:
-    """Verdicts without their rows, which lie beside it."""
-
-    warnings: tuple[str, ...]
-    days: Mapping[date, _DayRecord]
+    days: Mapping[date, tuple[str, ...]]
 
 
 def keep_listings(run: Run, listing: pd.DataFrame) -> list[str]:
-    """Cuts a listing into shards and keeps each; returns their URIs."""
+    """Cuts a listing into shards, none of which spans two days, and keeps each; returns their URIs in order."""
     size = run.config.intake.shard_images
-    shards = [listing.iloc[start : start + size] for start in range(0, len(listing), size)]
-    return [
-        _keep_table(run, f"intake/listing-{index:04d}.parquet", shard, LISTING) for index, shard in enumerate(shards)
-    ]
+    uris = []
+    for day, rows in listing.groupby("date", sort=True):
+        for index, start in enumerate(range(0, len(rows), size)):
+            name = f"{_folder(day)}listing-{index:04d}.parquet"
+            uris.append(_keep_table(run, name, rows.iloc[start : start + size], LISTING))
+    return uris
+
+
+def keep_listing_warnings(run: Run, warnings: Mapping[date, Sequence[str]]) -> None:
+    """Keeps what was noticed when the days' deliveries were listed; nothing where nothing was."""
+    if any(warnings.values()):
+        run.record(LISTING_RECORD, _ListingWarnings({day: tuple(told) for day, told in sorted(warnings.items())}))
+
+
+def recall_listing_warnings(run: Run) -> Mapping[date, tuple[str, ...]]:
+    """Returns what was noticed when the days' deliveries were listed; a day without warnings is not there."""
+    kept = run.recall_if_any(LISTING_RECORD, _ListingWarnings)
+    return kept.days if kept else {}
 
 
 def recall_listing(run: Run, uri: str) -> pd.DataFrame:
@@ -58,42 +68,62 @@ def keep_facts(run: Run, listing_uri: str, facts: pd.DataFrame) -> str:
     return _keep_table(run, name, facts, FACTS)
 
 
-def recall_facts(run: Run, uris: Sequence[str]) -> pd.DataFrame:
-    """Returns the facts of all shards as one frame (schema `FACTS`), in the order of the shards."""
-    return pd.concat([_recall_table(run, uri, FACTS) for uri in sorted(uris)], ignore_index=True)
+def recall_facts(run: Run, uri: str) -> pd.DataFrame:
+    """Returns the facts of one shard (schema `FACTS`)."""
+    return _recall_table(run, uri, FACTS)
 
 
-def keep_verdicts(run: Run, verdicts: Verdicts) -> str:
-    """Keeps verdicts with their validation documents and Data Docs; returns the URI of their record, written last."""
-    _keep_table(run, "intake/verdicts.parquet", verdicts.rows, VERDICTS)
-    for day, outcome in verdicts.outcomes.items():
-        files = {DOCUMENT: outcome.document} | {f"{DATA_DOCS}{name}": body for name, body in outcome.data_docs.items()}
-        put_many(run.store, {f"{_day_prefix(run, day)}{name}": body for name, body in files.items()}, content_type_of)
-    days = {day: _DayRecord(outcome.warnings, outcome.failures) for day, outcome in verdicts.outcomes.items()}
-    return write_record(run.store, f"{run.prefix}intake/verdicts.json", _VerdictsRecord(verdicts.warnings, days))
+def facts_by_day(run: Run, uris: Sequence[str]) -> dict[date, list[str]]:
+    """Returns the URIs of facts by the day that they are about, days and shards in order."""
+    days: dict[date, list[str]] = defaultdict(list)
+    for uri in sorted(uris):
+        folder = key_of(run.store, uri).removeprefix(f"{run.prefix}intake/").partition("/")[0]
+        days[date.fromisoformat(folder)].append(uri)
+    return dict(days)
 
 
-def recall_verdicts(run: Run, uri: str) -> Verdicts:
-    """Returns kept verdicts."""
-    key = key_of(run.store, uri)
-    record = read_record(run.store, key, _VerdictsRecord)
-    rows = _recall_table(run, uri_of(run.store, key.replace(".json", ".parquet")), VERDICTS)
-    outcomes = {day: _recall_outcome(run, day, outcome) for day, outcome in record.days.items()}
-    return Verdicts(rows=rows, warnings=record.warnings, outcomes=outcomes)
+def keep_verdicts(run: Run, day: date, index: int, verdicts: pd.DataFrame) -> str:
+    """Keeps the verdicts of one shard; returns their URI."""
+    return _keep_table(run, f"{_folder(day)}verdicts-{index:04d}.parquet", verdicts, VERDICTS)
 
 
-def _recall_outcome(run: Run, day: date, record: _DayRecord) -> ValidationOutcome:
-    prefix = f"{_day_prefix(run, day)}{DATA_DOCS}"
-    return ValidationOutcome(
-        warnings=record.warnings,
-        failures=record.failures,
-        document=run.store.get(f"{_day_prefix(run, day)}{DOCUMENT}"),
-        data_docs={found.key.removeprefix(prefix): run.store.get(found.key) for found in run.store.list(prefix)},
+def recall_verdicts(run: Run, uri: str) -> pd.DataFrame:
+    """Returns the verdicts of one shard (schema `VERDICTS`)."""
+    return _recall_table(run, uri, VERDICTS)
+
+
+def keep_validation(
+    run: Run, day: date, outcome: ValidationOutcome, shard_uris: Sequence[str], delivered: int
+) -> DayVerdicts:
+    """Keeps the document and the Data Docs of a day's validation, the index last; returns where everything is."""
+    prefix = f"{run.prefix}{_folder(day)}"
+    pages = {f"{prefix}{DATA_DOCS}{name}": body for name, body in outcome.data_docs.items()}
+    index = pages.pop(f"{prefix}{DATA_DOCS}{INDEX}")
+    put_many(run.store, pages, content_type_of)
+    run.store.put(f"{prefix}{DATA_DOCS}{INDEX}", index, content_type=content_type_of(INDEX))
+    run.store.put(f"{prefix}{DOCUMENT}", outcome.document, content_type=content_type_of(DOCUMENT))
+    return DayVerdicts(
+        shard_uris=tuple(shard_uris),
+        delivered=delivered,
+        warnings=outcome.warnings,
+        failures=outcome.failures,
+        document_uri=uri_of(run.store, f"{prefix}{DOCUMENT}"),
+        data_docs_uri=uri_of(run.store, f"{prefix}{DATA_DOCS}{INDEX}"),
     )
 
 
-def _day_prefix(run: Run, day: date) -> str:
-    return f"{run.prefix}intake/{day.isoformat()}/"
+def keep_judgement(run: Run, verdicts: Verdicts) -> str:
+    """Keeps the record of all verdicts, which lie beside it already; returns its URI."""
+    return run.record(VERDICTS_RECORD, verdicts)
+
+
+def recall_judgement(run: Run, uri: str) -> Verdicts:
+    """Returns a kept record of verdicts."""
+    return run.load(uri, Verdicts)
+
+
+def _folder(day: date) -> str:
+    return f"intake/{day.isoformat()}/"
 
 
 def _keep_table(run: Run, name: str, frame: pd.DataFrame, schema: pa.Schema) -> str:

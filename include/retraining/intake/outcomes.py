@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
-import pandas as pd
-
 ACCEPTED = "accepted"
 SKIPPED = "skipped"
 QUARANTINED = "quarantined"
+
+VERDICTS_RECORD = "intake/verdicts.json"
+"""Name of `Verdicts` among a run's records."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class ValidationOutcome:
         warnings: One sentence a warning; nothing is refused for them.
         failures: One sentence a reason to refuse the whole batch.
         document: `validation.json`; equal for equal deliveries.
-        data_docs: Great Expectations' pages by file name; they hold times and random ids.
+        data_docs: Pages by file name, `index.html` among them; each carries all that it shows.
     """
 
     warnings: tuple[str, ...]
@@ -31,19 +32,28 @@ class ValidationOutcome:
 
 
 @dataclass(frozen=True)
-class Verdicts:
-    """What became of a window's delivery.
+class DayVerdicts:
+    """What became of one day's delivery.
 
     Attributes:
-        rows: Schema `VERDICTS`, sorted by day and key.
-        warnings: One sentence a warning, the day in it.
-        outcomes: The validation of each day's batch.
+        shard_uris: Tables of the rows (schema `VERDICTS`), in key order.
+        delivered: Rows in all shards.
+        warnings: One sentence a warning.
+        failures: One sentence a reason to refuse the whole batch.
+        document_uri: `validation.json`.
+        data_docs_uri: Index of the Data Docs; the other pages lie beside it.
     """
 
-    rows: pd.DataFrame
+    shard_uris: tuple[str, ...]
+    delivered: int
     warnings: tuple[str, ...]
-    outcomes: Mapping[date, ValidationOutcome]
+    failures: tuple[str, ...]
+    document_uri: str
+    data_docs_uri: str
 
-    def of(self, day: date, outcome: str) -> pd.DataFrame:
-        """Returns a day's rows with one outcome."""
-        return self.rows[(self.rows["date"] == day) & (self.rows["outcome"] == outcome)]
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What became of a window's delivery, by day."""
+
+    days: Mapping[date, DayVerdicts]

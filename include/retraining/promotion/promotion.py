@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import logging
 
+from include.retraining import journal
 from include.retraining.artifacts import ChampionPointer, Move, PromotionDecision
 from include.retraining.errors import ArtifactIntegrityError
-from include.retraining.promotion import journal
 from include.retraining.registry import champion as read_champion
 from include.retraining.run import Run
 from include.retraining.storage import layout

@@ -10,6 +10,7 @@ from include.retraining.artifacts import (
     EmbeddingRecord,
     EvaluationRecord,
     IntakeRecord,
+    LabelDoubtsRecord,
     Lineage,
     Move,
     PromotionDecision,
@@ -20,17 +21,20 @@ from include.retraining.artifacts import (
     Window,
 )
 from include.retraining.errors import ArtifactIntegrityError
+from include.retraining.reporting.intake_overview import DayOverview, intake_overview
 from include.retraining.run import (
     DECISION,
     EMBEDDING,
     EVALUATION,
     INTAKE,
+    LABEL_DOUBTS,
     PROMOTION,
     RESAMPLING,
     SELECTION,
     SNAPSHOT,
     VERSION,
     Run,
+    run_key,
 )
 
 Record = TypeVar("Record")
@@ -61,8 +65,10 @@ class RunReport:
         run_id: Name of the run.
         window: The run's window.
         intake: What became of the delivery.
+        intake_days: The same by day; it is known of a delivery that was refused, too.
         snapshot: The frozen dataset.
         embedding: What the vectors cost.
+        label_doubts: Which labels the vectors contradict.
         resampling: What SMOTE does to the classes.
         selection: The contest between the candidates.
         version: The published challenger.
@@ -79,8 +85,10 @@ class RunReport:
     run_id: str
     window: Window
     intake: IntakeRecord | None = None
+    intake_days: tuple[DayOverview, ...] = ()
     snapshot: SnapshotRecord | None = None
     embedding: EmbeddingRecord | None = None
+    label_doubts: LabelDoubtsRecord | None = None
     resampling: ResamplingRecord | None = None
     selection: SelectionRecord | None = None
     version: VersionRecord | None = None
@@ -130,8 +138,10 @@ def gather(run: Run) -> RunReport:
         run_id=run.run_id,
         window=run.window,
         intake=_recall(run, INTAKE, IntakeRecord, problems),
+        intake_days=_intake_days(run, problems),
         snapshot=_recall(run, SNAPSHOT, SnapshotRecord, problems),
         embedding=_recall(run, EMBEDDING, EmbeddingRecord, problems),
+        label_doubts=_recall(run, LABEL_DOUBTS, LabelDoubtsRecord, problems),
         resampling=_recall(run, RESAMPLING, ResamplingRecord, problems),
         selection=_recall(run, SELECTION, SelectionRecord, problems),
         version=version,
@@ -149,6 +159,14 @@ def _recall(run: Run, name: str, kind: type[Record], problems: list[str]) -> Rec
     except ArtifactIntegrityError as error:
         problems.append(str(error))
         return None
+
+
+def _intake_days(run: Run, problems: list[str]) -> tuple[DayOverview, ...]:
+    try:
+        return intake_overview(run.store, run.classifier, run_key(run.run_id))
+    except ArtifactIntegrityError as error:
+        problems.append(str(error))
+        return ()
 
 
 def _lineage(run: Run, version: VersionRecord | None, problems: list[str]) -> Lineage | None:

@@ -60,6 +60,11 @@ def _kept(decision: PromotionDecision, *, is_same_model: bool) -> Headline:
 
 def _stopped(report: RunReport) -> Headline:
     untouched = "the champion was not touched."
+    refused = [day for day in report.intake_days if day.failures]
+    if refused and report.intake is None:
+        first, days = refused[0], ", ".join(it.day.isoformat() for it in refused)
+        sentence = f"The delivery of {days} was refused: {first.failures[0].rstrip('.')}; {untouched}"
+        return Headline("stopped", "Delivery refused", sentence)
     if report.last_stage is None:
         return Headline(
             "stopped",

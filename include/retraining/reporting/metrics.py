@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from include.retraining.artifacts import ClassificationMetrics
+from include.retraining.artifacts import ClassificationMetrics, IntakeRecord, LabelDoubtsRecord, SnapshotRecord
 from include.retraining.reporting.gather import RunReport
 
 Number = int | float | None
@@ -41,22 +41,40 @@ def flat_metrics(report: RunReport) -> Iterator[tuple[str, Number]]:
         yield from _of_model("champion", report.evaluation.champion)
 
 
+def _of_intake(intake: IntakeRecord) -> Iterator[tuple[str, Number]]:
+    yield "intake.delivered", intake.delivered
+    yield "intake.accepted", intake.accepted
+    yield "intake.skipped", intake.skipped
+    yield "intake.quarantined", sum(intake.quarantined.values())
+    for outcome, counts in (("quarantined", intake.quarantined), ("skipped", intake.skipped_by)):
+        for reason, count in counts.items():
+            yield f"intake.{outcome}.{reason}", count
+
+
+def _of_snapshot(snapshot: SnapshotRecord) -> Iterator[tuple[str, Number]]:
+    for split, counts in snapshot.counts.items():
+        for label, count in counts.items():
+            yield f"dataset.{split}.{label}", count
+
+
+def _of_label_doubts(doubts: LabelDoubtsRecord) -> Iterator[tuple[str, Number]]:
+    yield "label_doubts.rows", doubts.n_rows
+    yield "label_doubts.doubted", doubts.n_doubted
+    for label, count in doubts.doubted.items():
+        yield f"label_doubts.doubted.{label}", count
+
+
 def _counts(report: RunReport) -> Iterator[tuple[str, Number]]:
     if report.intake is not None:
-        yield "intake.delivered", report.intake.delivered
-        yield "intake.accepted", report.intake.accepted
-        yield "intake.skipped", report.intake.skipped
-        yield "intake.quarantined", sum(report.intake.quarantined.values())
-        for reason, count in report.intake.quarantined.items():
-            yield f"intake.quarantined.{reason}", count
+        yield from _of_intake(report.intake)
     if report.snapshot is not None:
-        for split, counts in report.snapshot.counts.items():
-            for label, count in counts.items():
-                yield f"dataset.{split}.{label}", count
+        yield from _of_snapshot(report.snapshot)
     if report.embedding is not None:
         yield "embedding.images", report.embedding.n_images
         yield "embedding.stored", report.embedding.n_stored
         yield "embedding.computed", report.embedding.n_missing
+    if report.label_doubts is not None:
+        yield from _of_label_doubts(report.label_doubts)
     if report.resampling is not None:
         for label, count in report.resampling.counts_before.items():
             yield f"balancing.before.{label}", count

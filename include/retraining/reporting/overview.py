@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from include.retraining import registry
+from include.retraining import journal, registry
 from include.retraining.artifacts import ChampionPointer, ClassificationMetrics, PromotionDecision
 from include.retraining.errors import ArtifactIntegrityError
-from include.retraining.promotion import journal
 from include.retraining.run import run_key
 from include.retraining.storage import layout
 from include.retraining.storage.base import ObjectStore, uri_of

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 
 from include.retraining.artifacts import CandidateRecord, ClassificationMetrics
+from include.retraining.intake.reasons import Reason
 from include.retraining.reporting.gather import RunReport, gather
 from include.retraining.reporting.headline import headline_of
 from include.retraining.reporting.metrics import SCORES, metrics_json
@@ -18,7 +19,7 @@ from include.retraining.reporting.plots import (
     share_bars,
 )
 from include.retraining.reporting.templating import make_environment
-from include.retraining.run import METRICS, REPORT, Run
+from include.retraining.run import METRICS, REPORT, Run, run_key
 from include.retraining.storage.base import uri_of
 from include.retraining.storage.publishing import content_type_of
 
@@ -98,6 +99,8 @@ def render_report(report: RunReport) -> str:
     return template.render(
         report=report,
         headline=headline_of(report),
+        meanings={reason.value: reason.meaning for reason in Reason},
+        intake_pages=f"../../intake/{report.classifier}/{run_key(report.run_id)}",
         score_names=SCORE_NAMES,
         tiles=[score for score in SCORE_NAMES if score.name in TILES],
         candidates=_candidate_rows(report),

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from include.retraining.intake.names import shown_name
+
 TEMPLATES = Path(__file__).parent / "templates"
 UNDEFINED = "–"
 
@@ -21,7 +23,9 @@ def make_environment(*directories: Path) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(count=count, score=score, difference=difference, moment=moment, words=words)
+    environment.filters.update(
+        count=count, score=score, difference=difference, moment=moment, words=words, name=shown_name
+    )
     return environment
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 
@@ -14,10 +15,12 @@ class StoredObject:
     Attributes:
         key: Its key inside the bucket.
         size_bytes: Its size.
+        modified_at: When it was last written, by the store's clock; aware, in UTC. Some stores know it to the second.
     """
 
     key: str
     size_bytes: int
+    modified_at: datetime
 
 
 class ObjectStore(Protocol):

@@ -35,6 +35,16 @@ def current_batch(classifier: str, day: date) -> str:
     return f"{batches(classifier)}{day.isoformat()}/current.json"
 
 
+def baselines(classifier: str) -> str:
+    """Prefix of the registered baselines, an object a day."""
+    return f"baselines/{classifier}/"
+
+
+def baseline(classifier: str, since: date) -> str:
+    """Registration of a day that later batches are compared from."""
+    return f"{baselines(classifier)}{since.isoformat()}.json"
+
+
 def snapshot(classifier: str, digest: str) -> str:
     """Prefix of a frozen dataset."""
     return f"snapshots/{classifier}/{digest}/"
@@ -88,3 +98,8 @@ def history(classifier: str) -> str:
 def run(classifier: str, run_key: str) -> str:
     """Prefix of what one run recorded of itself."""
     return f"runs/{classifier}/{run_key}/"
+
+
+def data_docs(classifier: str, run_key: str, day: date) -> str:
+    """Prefix of the pages about one day's delivery, as one run validated it."""
+    return f"{run(classifier, run_key)}intake/{day.isoformat()}/data_docs/"

@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from include.retraining.storage.base import StoredObject
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class InMemoryStore:
@@ -14,11 +17,18 @@ class InMemoryStore:
 
     Args:
         bucket: Name that its URIs show.
+
+    Attributes:
+        objects: The bytes by key.
+        now: What its clock shows. It stands still, so that same calls give the same listing; whoever needs time to
+            pass sets it.
     """
 
     def __init__(self, bucket: str = "memory") -> None:
         self.bucket = bucket
         self.objects: dict[str, bytes] = {}
+        self.now = START
+        self._modified: dict[str, datetime] = {}
         self._lock = threading.Lock()
 
     def get(self, key: str) -> bytes:
@@ -34,6 +44,7 @@ class InMemoryStore:
         """Writes the object; the content type is not kept."""
         del content_type
         self.objects[key] = bytes(body)
+        self._modified[key] = self.now
 
     def replace(self, key: str, body: bytes, *, etag: str | None) -> bool:
         """Writes the object if its tag still is `etag`."""
@@ -56,7 +67,8 @@ class InMemoryStore:
         """Yields the objects under a prefix in key order."""
         for key in sorted(self.objects):
             if key.startswith(prefix):
-                yield StoredObject(key=key, size_bytes=len(self.objects[key]))
+                modified_at = self._modified.get(key, START)
+                yield StoredObject(key=key, size_bytes=len(self.objects[key]), modified_at=modified_at)
 
     def list_folders(self, prefix: str) -> tuple[str, ...]:
         """Returns the folder names directly under a prefix."""

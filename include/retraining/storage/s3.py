@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC
 from typing import Any
 
 import boto3
@@ -107,7 +108,8 @@ class S3Store:
         with self._errors("list", prefix):
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
                 for entry in page.get("Contents", ()):
-                    yield StoredObject(key=entry["Key"], size_bytes=entry["Size"])
+                    modified_at = entry["LastModified"].astimezone(UTC)
+                    yield StoredObject(key=entry["Key"], size_bytes=entry["Size"], modified_at=modified_at)
 
     def list_folders(self, prefix: str) -> tuple[str, ...]:
         """Returns the folder names directly under a prefix."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import pandas as pd
 import pyarrow as pa
@@ -13,23 +14,41 @@ from include.retraining.errors import ArtifactIntegrityError
 
 def to_parquet(frame: pd.DataFrame, schema: pa.Schema) -> bytes:
     """Returns the columns of a schema as Parquet; equal rows give equal bytes under one version of Arrow."""
+    return arrow_to_parquet(to_arrow(frame, schema))
+
+
+def to_arrow(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
+    """Returns the columns of a schema as an Arrow table: several of them together take little memory."""
     table = pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False)
+    return table.replace_schema_metadata(None)
+
+
+def arrow_to_parquet(table: pa.Table) -> bytes:
+    """Returns an Arrow table as Parquet; equal rows in one chunk give equal bytes, as `to_parquet` does."""
     sink = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata(None), sink, compression="zstd")
+    pq.write_table(table, sink, compression="zstd")
     return sink.getvalue()
 
 
-def from_parquet(body: bytes, schema: pa.Schema, uri: str) -> pd.DataFrame:
+def from_parquet(body: bytes, schema: pa.Schema, uri: str, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Returns the rows of a table.
+
+    Args:
+        body: The table.
+        schema: What its columns must be.
+        uri: Where it comes from, for the error.
+        columns: Those of its columns to read; all by default.
 
     Raises:
         ArtifactIntegrityError: If the bytes are no table of this schema.
     """
     try:
-        table = pq.read_table(io.BytesIO(body))
+        with pq.ParquetFile(pa.BufferReader(body)) as file:
+            found = file.schema_arrow
+            table = file.read(columns=None if columns is None else list(columns))
     except (pa.ArrowException, OSError) as error:
         raise ArtifactIntegrityError(uri, "a Parquet table", "bytes that are none") from error
-    if not table.schema.equals(schema, check_metadata=False):
-        raise ArtifactIntegrityError(uri, f"columns {schema.names}", f"columns {table.schema.names} or other types")
+    if not found.equals(schema, check_metadata=False):
+        raise ArtifactIntegrityError(uri, f"columns {schema.names}", f"columns {found.names} or other types")
     frame: pd.DataFrame = table.to_pandas()
     return frame

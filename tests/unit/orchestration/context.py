@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 from airflow.sdk.api.datamodels._generated import DagRunType
 
-FORM = {"window_start": None, "window_end": None, "promote": None, "require_approval": False}
+FORM = {
+    "window_start": None,
+    "window_end": None,
+    "promote": None,
+    "register_baseline": False,
+    "require_approval": False,
+}
 DAG_ID = "retrain_flowers"
 RUN_ID = "scheduled__2026-01-03T02:00:00+00:00"
 

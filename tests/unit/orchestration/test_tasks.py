@@ -20,6 +20,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "freeze_snapshot": ("s3://b/intake",),
     "plan_shards": ("s3://b/snapshot",),
     "extract_embeddings": ("s3://b/runs/r/shard-0002.json",),
+    "doubt_labels": ("s3://b/snapshot",),
     "plan_resampling": ("s3://b/snapshot",),
     "train_candidate": ("smote · linear", "s3://b/snapshot", "s3://b/resampling"),
     "select_challenger": (["s3://b/candidate-0", "s3://b/candidate-1"],),
@@ -32,6 +33,12 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
 # What a step returns where it is not simply handed on.
 RETURNED = {"list_batch": ["s3://b/listing"], "promote_challenger": make_move("v2")}
 EXPECTED = {"promote_challenger": "v2"}
+# What a step is told beside its arguments.
+TOLD = {
+    "validate_batch": ("register_baseline", False),
+    "accept_batch": ("register_baseline", False),
+    "decide_promotion": ("allowed", True),
+}
 
 
 def call(name: str) -> Any:
@@ -69,7 +76,7 @@ def calls(monkeypatch) -> list[tuple[Any, ...]]:
 def test_a_task_calls_its_step_once_with_the_run_and_its_arguments_and_returns_the_result(run, calls, name):
     result = call(name)
 
-    told = [("allowed", True)] if name == "decide_promotion" else []
+    told = [TOLD[name]] if name in TOLD else []
     assert calls == [(name, run, *ARGUMENTS[name], *told)]
     assert result == EXPECTED.get(name, RETURNED.get(name, f"result of {name}"))
 
@@ -107,6 +114,15 @@ def test_the_gates_are_told_that_a_backfill_may_not_promote(run, calls, monkeypa
     assert calls == [("decide_promotion", run, "s3://b/evaluation", ("allowed", False))]
 
 
+@pytest.mark.parametrize("name", ["validate_batch", "accept_batch"])
+def test_the_intake_is_told_that_a_new_baseline_is_wanted(run, calls, monkeypatch, name):
+    monkeypatch.setattr(tasks, "registers_baseline", lambda: True)
+
+    call(name)
+
+    assert calls == [(name, run, *ARGUMENTS[name], ("register_baseline", True))]
+
+
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_an_error_of_a_step_reaches_airflow_as_it_is(run, monkeypatch, name):
     def step(*_: object, **__: object) -> None:
@@ -123,7 +139,8 @@ def test_the_results_of_mapped_tasks_arrive_at_the_step_as_a_list(run, calls, na
     # Airflow hands over a sequence that fetches each item when it is looked at.
     getattr(tasks, name).function(iter(("s3://b/0", "s3://b/1")))
 
-    assert calls == [(name, run, ["s3://b/0", "s3://b/1"])]
+    told = [TOLD[name]] if name in TOLD else []
+    assert calls == [(name, run, ["s3://b/0", "s3://b/1"], *told)]
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,8 @@ import pytest
 import yaml
 from fastapi import FastAPI, Request
 
+from include.retraining import journal
 from include.retraining.errors import StorageUnavailableError
-from include.retraining.promotion import journal
 from include.retraining.reporting.report import publish_report
 from include.retraining.storage import layout
 from include.retraining.storage.memory import InMemoryStore
@@ -29,6 +31,7 @@ from tests.builders import (
     make_run,
     publish_made_version,
 )
+from tests.unit.retraining.reporting.judged import keep_judged_day
 
 REPOSITORY = Path(__file__).parents[3]
 RUN_KEY = "scheduled__2026-01-03T02-00-00-00-00"
@@ -78,11 +81,23 @@ def anonymous_app() -> FastAPI:
 def test_anonymous_requests_get_401_on_every_route(client: Client) -> None:
     app = anonymous_app()
     get = client(app)
-    paths = [route.path.format(classifier=CLASSIFIER, run_key=RUN_KEY) for route in app.routes]  # type: ignore[attr-defined]
+    paths = [_filled(route.path) for route in app.routes]  # type: ignore[attr-defined]
 
     answers = {path: get(f"/retraining{path}").status_code for path in paths}
 
-    assert answers == {"/models": 401, f"/reports/{CLASSIFIER}/{RUN_KEY}": 401}
+    assert answers == {
+        "/models": 401,
+        f"/reports/{CLASSIFIER}/{RUN_KEY}": 401,
+        f"/intake/{CLASSIFIER}/{RUN_KEY}": 401,
+        f"/intake/{CLASSIFIER}/{RUN_KEY}/2026-01-02/index.html": 401,
+    }
+
+
+def _filled(path: str) -> str:
+    values = {"classifier": CLASSIFIER, "run_key": RUN_KEY, "day": "2026-01-02", "page:path": "index.html"}
+    for name, value in values.items():
+        path = path.replace(f"{{{name}}}", value)
+    return path
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json"])
@@ -158,7 +173,8 @@ def test_a_classifier_that_the_user_may_not_see_is_not_there(client: Client) -> 
 
     assert "birds" in page
     assert CLASSIFIER not in page
-    assert get(f"/retraining/reports/{CLASSIFIER}/{RUN_KEY}").status_code == 403
+    for path in ("reports/{}/{}", "intake/{}/{}", "intake/{}/{}/2026-01-02/index.html"):
+        assert get(f"/retraining/{path.format(CLASSIFIER, RUN_KEY)}").status_code == 403
 
 
 def test_a_report_is_served_as_it_was_written_and_can_load_nothing(client: Client) -> None:
@@ -209,6 +225,102 @@ def test_a_missing_report_says_which_task_writes_it(client: Client) -> None:
 
     assert f"Run {RUN_KEY} of {CLASSIFIER} has no report." in answer.text
     assert "publish_report" in answer.text
+
+
+def test_the_intake_page_lists_each_day_with_its_numbers_and_leads_to_its_pages(client: Client) -> None:
+    run = make_run(InMemoryStore())
+    keep_judged_day(run, failures=("3 of 4 images are quarantined",), warnings=(HOSTILE,))
+    keep_judged_day(run, date(2026, 1, 3))
+    get = client(app_over(run.store))
+
+    answer = get(f"/retraining/intake/{CLASSIFIER}/{RUN_KEY}")
+
+    assert answer.status_code == 200
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert "3 of 4 images are quarantined" in answer.text
+    assert "The label is not one of the classifier&#39;s, letter for letter." in answer.text
+    assert HOSTILE not in answer.text
+    links = re.findall(r'href="([^"]+)"', answer.text)
+    assert [link.removeprefix(f"{RUN_KEY}/") for link in links] == [
+        "2026-01-02/index.html",
+        "2026-01-02/contact_sheet.html",
+        "2026-01-03/index.html",
+        "2026-01-03/contact_sheet.html",
+    ]
+    assert {get(f"/retraining/intake/{CLASSIFIER}/{link}").status_code for link in links} == {200}
+
+
+def test_a_run_that_validated_nothing_says_which_task_does(client: Client) -> None:
+    answer = client(app_over(InMemoryStore()))(f"/retraining/intake/{CLASSIFIER}/{RUN_KEY}")
+
+    assert answer.status_code == 404
+    assert "Its task validate_batch writes the Data Docs." in answer.text
+
+
+@pytest.mark.parametrize(
+    ("page", "content_type"),
+    [
+        ("index.html", "text/html; charset=utf-8"),
+        ("validations/flowers/2026-01-02/20260102T000000.000000Z/delivery.html", "text/html; charset=utf-8"),
+        ("style.css", "text/css; charset=utf-8"),
+        ("logo.png", "image/png"),
+        ("what.exe", "application/octet-stream"),
+    ],
+)
+def test_a_page_of_the_data_docs_is_served_as_it_was_written(client: Client, page: str, content_type: str) -> None:
+    run = make_run(InMemoryStore())
+    keep_judged_day(run, pages={page: b"<p>as written</p>"})
+
+    answer = client(app_over(run.store))(f"/retraining/intake/{CLASSIFIER}/{RUN_KEY}/2026-01-02/{page}")
+
+    assert (answer.status_code, answer.content) == (200, b"<p>as written</p>")
+    assert answer.headers["content-type"] == content_type
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'unsafe-inline';")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cache-control"] == "private, no-store"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param("2026-01-02/../verdicts.json", id="parent"),
+        pytest.param("2026-01-02/%2e%2e/verdicts.json", id="encoded parent"),
+        pytest.param("2026-01-02/..%2fverdicts.json", id="encoded slash"),
+        pytest.param("2026-01-02/%2e%2e%2f%2e%2e%2fverdicts.json", id="all encoded"),
+        pytest.param("2026-01-02/a/%2e%2e/%2e%2e/secret.html", id="parent in the middle"),
+        pytest.param("2026-01-02/%2fverdicts.json", id="empty part"),
+        pytest.param("2026-01-02/./index.html%00", id="null byte"),
+        pytest.param("2026-01-02/..%5cverdicts.json", id="backslash"),
+        pytest.param("2026-01-02/", id="no page"),
+        pytest.param("2026-01-02/none.html", id="unknown page"),
+        pytest.param("%2e%2e/index.html", id="day that leads out"),
+        pytest.param("20260102/index.html", id="day in another form"),
+        pytest.param("2026-01-02%2fdata_docs/index.html", id="day with a slash"),
+        pytest.param("2026-01-02/" + "a" * 300, id="too long"),
+    ],
+)
+def test_nothing_but_pages_of_the_data_docs_is_served(client: Client, path: str) -> None:
+    run = make_run(InMemoryStore())
+    keep_judged_day(run)
+    run.store.put(f"{run.prefix}intake/2026-01-02/secret.html", b"outside of the pages")
+    run.store.put(f"{run.prefix}intake/2026-01-02/data_docs/../verdicts.json", b"outside of the pages")
+    run.store.put(f"{run.prefix}intake/20260102/data_docs/index.html", b"outside of the pages")
+
+    answer = client(app_over(run.store))(f"/retraining/intake/{CLASSIFIER}/{RUN_KEY}/{path}")
+
+    assert answer.status_code == 404
+    assert b"outside" not in answer.content
+    assert b"shard_uris" not in answer.content
+
+
+@pytest.mark.parametrize("run_key", ["..", "%2e%2e", "a%2Fb", "%3Cscript%3E", "a" * 300])
+def test_the_intake_of_what_is_no_run_is_404(client: Client, run_key: str) -> None:
+    get = client(app_over(InMemoryStore()))
+
+    for path in (f"{CLASSIFIER}/{run_key}", f"{CLASSIFIER}/{run_key}/2026-01-02/index.html"):
+        answer = get(f"/retraining/intake/{path}")
+        assert answer.status_code == 404
+        assert "<script>" not in answer.text
 
 
 def test_hostile_names_are_text_and_never_markup(client: Client, recipes: Path) -> None:
@@ -265,7 +377,7 @@ print("plugins:", [plugin.name for plugin in plugins], errors)
 ML = ("tensorflow", "keras", "sklearn", "imblearn", "great_expectations", "pandas", "matplotlib")
 print("every process:", loaded(*ML, "boto3", "pyarrow", "airflow.api_fastapi.core_api.security"))
 (app,) = plugins[0].fastapi_apps
-from include.retraining.reporting import overview, templating
+from include.retraining.reporting import intake_overview, overview, templating
 print("api server:", app["url_prefix"], loaded(*ML))
 """
     environment = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "PYTHONPATH": str(REPOSITORY)}

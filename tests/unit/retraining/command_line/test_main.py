@@ -69,6 +69,11 @@ def test_an_interrupted_command_says_how_to_go_on(store, monkeypatch, capsys):
         (["models", "delete", "flowers"], "invalid choice: 'delete'"),
         (["run", "flowers"], "--from"),
         (["run", "flowers", "--from", "5 January"], "expected a day such as 2026-01-05, got '5 January'"),
+        (["intake", "flowers"], "DAY"),
+        (["intake", "flowers", "today"], "expected a day such as 2026-01-05, got 'today'"),
+        (["quarantine", "flowers"], "DAY"),
+        (["release", "flowers", "2026-01-05", "--corrections", "a.csv"], "--to"),
+        (["release", "flowers", "2026-01-05", "--to", "2026-01-06"], "--corrections"),
     ],
 )
 def test_wrong_usage_is_status_2_with_what_is_wrong(arguments, message, capsys):
@@ -80,7 +85,16 @@ def test_wrong_usage_is_status_2_with_what_is_wrong(arguments, message, capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["run", "--help"], ["models", "--help"], ["models", "list", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["intake", "--help"],
+        ["quarantine", "--help"],
+        ["release", "--help"],
+        ["models", "--help"],
+        ["models", "list", "--help"],
+    ],
 )
 def test_every_command_has_help(arguments, capsys):
     with pytest.raises(SystemExit) as caught:

@@ -23,8 +23,8 @@ def retrained(store, monkeypatch):
     called: dict[str, Any] = {}
 
     def prepare(decision: PromotionDecision) -> dict[str, Any]:
-        def retrain(run: Run, *, allowed: bool, progress: Any) -> Outcome:
-            called.update(run=run, allowed=allowed)
+        def retrain(run: Run, *, allowed: bool, register_baseline: bool, progress: Any) -> Outcome:
+            called.update(run=run, allowed=allowed, register_baseline=register_baseline)
             progress("inspect_images", 0, 2)
             progress("inspect_images", 2, 2)
             run.record(INTAKE, make_intake())
@@ -44,7 +44,7 @@ def test_a_window_without_a_delivery_is_said_and_is_no_error(store, capsys):
     captured = capsys.readouterr()
     assert captured.out == "Nothing was delivered for flowers from 2026-01-05 to 2026-01-06.\n"
     assert captured.err == "list_batch: 1/1\n"
-    assert store.objects == {}
+    assert [key for key in store.objects if not key.startswith("runs/")] == []
 
 
 def test_json_says_so_too(store, capsys):
@@ -82,6 +82,15 @@ def test_a_run_may_promote_unless_it_is_told_not_to(retrained, arguments, allowe
     main(["run", "flowers", "--from", "2026-01-05", *arguments])
 
     assert called["allowed"] is allowed
+
+
+@pytest.mark.parametrize(("arguments", "asked"), [([], False), (["--register-baseline"], True)])
+def test_a_run_registers_a_baseline_only_where_it_is_asked_to(retrained, arguments, asked):
+    called = retrained(make_decision())
+
+    main(["run", "flowers", "--from", "2026-01-05", *arguments])
+
+    assert called["register_baseline"] is asked
 
 
 def test_the_same_days_are_the_same_run(retrained):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import date, timedelta
 
 import numpy as np
@@ -7,20 +8,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.retraining.config import DatasetConfig
-from include.retraining.dataset.snapshot import IMAGES, freeze, read_snapshot, rows_of
-from include.retraining.dataset.splits import hashed_split
-from include.retraining.errors import ArtifactIntegrityError, InsufficientDataError
+from include.retraining.dataset.snapshot import COUNTS, IMAGES, freeze, read_snapshot, rows_of
+from include.retraining.errors import (
+    ArtifactIntegrityError,
+    ConfigurationError,
+    DataContractError,
+    InsufficientDataError,
+)
 from include.retraining.schemas import SNAPSHOT
 from include.retraining.storage.base import key_of
 from include.retraining.storage.memory import InMemoryStore
-from include.retraining.storage.publishing import publish
+from include.retraining.storage.publishing import publish, read_published, sha256
 from include.retraining.storage.tables import to_parquet
 from tests.builders import LABELS, WINDOW, make_config, make_run
 from tests.datasets import accept, row
 from tests.stores import DyingStore
 
 DAY = date(2026, 1, 2)
+HASH = sha256(b"perceptual")
 BEFORE, AFTER = DAY - timedelta(days=1), DAY + timedelta(days=1)
 
 # Two train images and one for validation of each class: the least that can be frozen.
@@ -33,11 +38,6 @@ def store() -> InMemoryStore:
     store = InMemoryStore()
     accept(store, DAY, LEAST)
     return store
-
-
-def unpinned(number: int, **changes: object) -> list[dict]:
-    """Enough images of each class for every split to have some."""
-    return [row(f"{label} {index}", label, **changes) for label in LABELS for index in range(number)]
 
 
 def splits(store: InMemoryStore, uri: str) -> dict[str, str]:
@@ -88,7 +88,7 @@ def test_a_batch_whose_table_was_changed_is_refused(store: InMemoryStore):
 @settings(max_examples=15)
 @given(random=st.randoms())
 def test_the_digest_depends_neither_on_the_order_of_rows_nor_on_the_order_in_which_days_were_accepted(random):
-    days = {BEFORE: unpinned(30), DAY: [row("x", split="test"), row("y", "poppy", group="g"), row("z", "orchid")]}
+    days = {BEFORE: LEAST, DAY: [row("x", split="test"), row("y", "poppy", group="g"), row("z", "orchid")]}
     expected = None
     for _ in range(2):
         store = InMemoryStore()
@@ -101,31 +101,25 @@ def test_the_digest_depends_neither_on_the_order_of_rows_nor_on_the_order_in_whi
 
 def test_other_content_has_another_digest(store: InMemoryStore):
     digests = {freeze(make_run(store)).digest}
-    for change in ({"label": "poppy"}, {"split": "validation"}, {"group": "g"}, {"bytes_sha256": "b"}):
+    for change in (
+        {"label": "poppy"},
+        {"split": "validation"},
+        {"group": "g"},
+        {"bytes_sha256": "b"},
+        {"perceptual_hash": HASH},
+    ):
         other = InMemoryStore()
         accept(other, DAY, [*LEAST, {**row("more", split="train"), **change}])
         digests.add(freeze(make_run(other)).digest)
-    assert len(digests) == 5
+    assert len(digests) == 6
 
 
-def test_days_that_are_added_never_move_an_image():
-    store = InMemoryStore()
-    config = make_config(dataset={"validation_fraction": 0.3, "test_fraction": 0.3})
-    accept(store, BEFORE, unpinned(30) + [row("g1", group="g", split="test")])
-    before = splits(store, freeze(make_run(store, config)).uri)
-    accept(store, DAY, [row("g2", group="g", split="train"), row("g3", "poppy", group="g"), *LEAST])
-    after = splits(store, freeze(make_run(store, config)).uri)
-    assert {image: after[image] for image in before} == before
-    assert set(before.values()) == {"train", "validation", "test"}
-    assert (after["g2"], after["g3"]) == ("test", "test")
+def test_the_splits_are_those_of_the_batches_whatever_the_recipe_says(store: InMemoryStore):
+    config = make_config(dataset={"validation_fraction": 0.1, "test_fraction": 0.8, "salt": "another"})
 
+    found = splits(store, freeze(make_run(store, config)).uri)
 
-def test_without_pins_the_content_decides():
-    store = InMemoryStore()
-    accept(store, DAY, unpinned(30))
-    config = DatasetConfig()
-    found = splits(store, freeze(make_run(store)).uri)
-    assert found == {image: hashed_split(image, config) for image in found}
+    assert found == {one["image_id"]: one["split"] for one in LEAST}
 
 
 def test_an_image_that_comes_again_keeps_its_first_day_and_a_disagreement_is_counted(store: InMemoryStore):
@@ -134,11 +128,68 @@ def test_an_image_that_comes_again_keeps_its_first_day_and_a_disagreement_is_cou
     record = freeze(make_run(store))
     assert record.conflicts == 0
     assert read_snapshot(store, record.uri).set_index("image_id").loc[twice, "date"] == BEFORE
-    accept(store, BEFORE, [row(twice, "orchid", split="test"), row("more", split="train")])
+
+    accept(store, BEFORE, [row(twice, "orchid", split="train"), row("more", split="train")])
     record = freeze(make_run(store))
+
     assert record.conflicts == 1
     again = read_snapshot(store, record.uri).set_index("image_id").loc[twice]
-    assert (again["label"], again["split"]) == ("orchid", "test")
+    assert (again["label"], again["split"]) == ("orchid", "train")
+
+
+def test_late_files_of_an_old_day_are_in_it(store: InMemoryStore):
+    accept(store, BEFORE, [row("early")])
+    accept(store, BEFORE, [row("early"), row("late", split="test")])
+
+    found = splits(store, freeze(make_run(store)).uri)
+
+    assert (found["early"], found["late"]) == ("train", "test")
+
+
+@pytest.mark.parametrize(("days", "is_held"), [(1, False), (2, True), (None, True)])
+def test_a_rolling_window_holds_its_last_days_alone(store: InMemoryStore, days: int | None, is_held: bool):
+    accept(store, BEFORE, [row("old")])
+
+    record = freeze(make_run(store, make_config(dataset={"rolling_days": days})))
+
+    assert ("old" in splits(store, record.uri)) == is_held
+    assert (BEFORE in record.batch_uris) == is_held
+
+
+def test_the_counts_are_stored_beside_the_images(store: InMemoryStore):
+    record = freeze(make_run(store))
+
+    counts = json.loads(read_published(store, key_of(store, record.uri), COUNTS))
+
+    assert counts == record.counts
+    assert counts["validation"] == dict.fromkeys(LABELS, 1)
+
+
+def test_clusters_of_near_duplicates_are_counted(store: InMemoryStore):
+    accept(store, BEFORE, [row("one", perceptual_hash=HASH), row("two", perceptual_hash=HASH)])
+
+    assert freeze(make_run(store)).near_duplicate_clusters == 1
+
+
+@pytest.mark.parametrize(
+    ("leaking", "error", "named"),
+    [
+        ({"image_id": "a"}, DataContractError, "'a' in test (2026-01-02)"),
+        ({"image_id": "b", "group": "g"}, DataContractError, "'g' in test (2026-01-02)"),
+        ({"image_id": "b", "perceptual_hash": HASH}, ConfigurationError, "b.png' in test (2026-01-02)"),
+    ],
+    ids=["image", "group", "near-duplicate"],
+)
+def test_a_leak_is_refused_before_anything_is_written(leaking: dict[str, str], error: type[Exception], named: str):
+    store = InMemoryStore()
+    accept(store, BEFORE, [row("a", group="g", perceptual_hash=HASH)])
+    accept(store, DAY, [*LEAST, row(**{"split": "test", **leaking})])
+
+    with pytest.raises(error) as caught:
+        freeze(make_run(store))
+
+    assert named in str(caught.value)
+    assert list(store.list("snapshots/")) == []
 
 
 @pytest.mark.parametrize(

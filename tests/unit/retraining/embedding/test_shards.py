@@ -111,8 +111,8 @@ def small_run() -> Run:
 
 
 def test_the_vectors_of_a_shard_are_those_of_its_images_and_nothing_is_missing_afterwards():
-    from include.retraining.embedding.decoding import decode_image
     from include.retraining.embedding.extractor import build_extractor
+    from include.retraining.pictures import decode_image
 
     run = small_run()
     rows = pictured(run.store, ROWS)

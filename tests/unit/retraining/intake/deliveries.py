@@ -10,10 +10,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from include.retraining.intake import exchange
 from include.retraining.intake.outcomes import ValidationOutcome, Verdicts
+from include.retraining.run import Run
 from include.retraining.schemas import FACTS, VERDICTS
 from include.retraining.storage import layout
 from include.retraining.storage.base import ObjectStore
+from include.retraining.storage.publishing import sha256
 from tests.builders import CLASSIFIER
 
 DAY = date(2026, 1, 2)  # the day of tests.builders.WINDOW
@@ -52,16 +55,27 @@ def facts_of(*rows: Mapping[str, object]) -> pd.DataFrame:
     return _frame(rows, FACTS.names)
 
 
-def verdicts_of(*rows: Mapping[str, object], failures: tuple[str, ...] = (), document: bytes = b"{}") -> Verdicts:
-    """Verdicts over accepted daisies, unless a row says otherwise; every day has the same outcome."""
-    frame = _frame(rows, VERDICTS.names).sort_values(["date", "key"], ignore_index=True)
+def verdict_rows(*rows: Mapping[str, object]) -> pd.DataFrame:
+    """Schema `VERDICTS`: accepted daisies, unless a row says otherwise, by day and key."""
+    return _frame(rows, VERDICTS.names).sort_values(["date", "key"], ignore_index=True)
+
+
+def keep_verdicts_of(
+    run: Run, *rows: Mapping[str, object], failures: tuple[str, ...] = (), warnings: tuple[str, ...] = ()
+) -> Verdicts:
+    """Verdicts as validation leaves them among a run's records; every day has the same outcome, in shards of two."""
     outcome = ValidationOutcome(
-        warnings=(),
+        warnings=warnings,
         failures=failures,
-        document=document,
-        data_docs={"index.html": b"<html>index</html>", "static/a.css": b"body {}"},
+        document=b"{}",
+        data_docs={"index.html": b"<html>index</html>", "contact_sheet.html": b"<html>sheet</html>"},
     )
-    return Verdicts(rows=frame, warnings=(), outcomes=dict.fromkeys(sorted(set(frame["date"])), outcome))
+    days = {}
+    for day, frame in verdict_rows(*rows).groupby("date"):
+        shards = [frame.iloc[start : start + 2] for start in range(0, len(frame), 2)]
+        uris = [exchange.keep_verdicts(run, day, index, shard) for index, shard in enumerate(shards)]
+        days[day] = exchange.keep_validation(run, day, outcome, uris, len(frame))
+    return Verdicts(days)
 
 
 def _frame(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> pd.DataFrame:
@@ -81,12 +95,26 @@ def _row(number: int, changes: Mapping[str, object]) -> dict[str, object]:
         "split": "",
         "bytes_sha256": f"bytes of {image}",
         "pixel_sha256": f"pixels of {image}",
+        "perceptual_hash": sha256(image.encode()),
         "format": "PNG",
         "mode": "L",
+        "bit_depth": 8,
+        "n_frames": 1,
         "width": 12,
         "height": 12,
+        "exif_orientation": 0,
+        "brightness": 0.5,
+        "contrast": 0.25,
+        "sharpness": 900.0,
+        "near_constant": False,
         "problem": "",
         "outcome": "accepted",
         "reason": "",
+        "related": "",
+        "assigned_split": "train",
+        "pinned": False,
     }
-    return {**defaults, **changes}
+    row = {**defaults, **changes}
+    if row["outcome"] != "accepted" and "assigned_split" not in changes:
+        row["assigned_split"] = ""
+    return row

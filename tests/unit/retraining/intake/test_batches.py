@@ -2,101 +2,87 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 
-import pandas as pd
 import pytest
 
 from include.retraining.artifacts import Window
 from include.retraining.errors import ArtifactIntegrityError
-from include.retraining.intake.acceptance import accept_batches
-from include.retraining.intake.batches import current_batches, earlier_images, read_batch
+from include.retraining.intake.batches import all_revisions, current_batches, read_batch
 from include.retraining.schemas import BATCH
+from include.retraining.storage import layout
 from include.retraining.storage.memory import InMemoryStore
 from tests.builders import CLASSIFIER, make_run
-from tests.unit.retraining.intake.deliveries import verdicts_of
+from tests.datasets import accept, row
 
 FIRST, SECOND, THIRD = (date(2026, 1, day) for day in (1, 2, 3))
 
 
-def accepted(store, *rows):
-    return accept_batches(make_run(store), verdicts_of(*rows)).batch_uris
-
-
 def test_a_window_sees_the_current_batches_up_to_its_end():
     store = InMemoryStore()
-    uris = accepted(store, *({"date": day, "image": "a.png"} for day in (FIRST, SECOND, THIRD)))
+    for day in (THIRD, FIRST, SECOND):
+        accept(store, day, [row(f"of {day}")])
     window = Window(datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 3, tzinfo=UTC))
 
     batches = current_batches(store, CLASSIFIER, window)
 
-    assert {day: f"s3://memory/{prefix}" for day, prefix in batches.items()} == {
-        day: uris[day] for day in (FIRST, SECOND)
-    }
+    assert list(batches) == [FIRST, SECOND]
+    assert [list(read_batch(store, prefix)["image_id"]) for prefix in batches.values()] == [
+        ["of 2026-01-01"],
+        ["of 2026-01-02"],
+    ]
 
 
-def test_a_batch_without_its_pointer_is_not_there_yet():
+def test_a_batch_without_its_pointer_does_not_count_yet_and_is_known():
     store = InMemoryStore()
-    accepted(store, {"date": FIRST})
-    store.delete("batches/flowers/2026-01-01/current.json")
+    accept(store, FIRST, [row("a")])
+    store.delete(layout.current_batch(CLASSIFIER, FIRST))
 
     assert current_batches(store, CLASSIFIER, make_run().window) == {}
-    assert earlier_images(store, CLASSIFIER, SECOND).empty
+    revisions = all_revisions(store, CLASSIFIER)[FIRST]
+    assert revisions.current is None
+    assert [list(read_batch(store, prefix)["image_id"]) for prefix in revisions.others] == [["a"]]
 
 
-def test_a_batch_is_read_back_by_image_id():
+def test_every_revision_of_every_day_is_known():
     store = InMemoryStore()
-    uris = accepted(
-        store,
-        {"pixel_sha256": "b", "label": "poppy", "group": "garden", "split": "test"},
-        {"pixel_sha256": "a"},
-        {"pixel_sha256": "c", "outcome": "quarantined", "reason": "unknown_label"},
-    )
+    accept(store, SECOND, [row("x")])
+    for image in ("a", "b", "c"):
+        accept(store, FIRST, [row(image)])
 
-    rows = read_batch(store, uris[SECOND].removeprefix("s3://memory/"))
+    revisions = all_revisions(store, CLASSIFIER)
+
+    assert list(revisions) == [FIRST, SECOND]
+    assert read_batch(store, revisions[FIRST].current)["image_id"].item() == "c"
+    assert {read_batch(store, prefix)["image_id"].item() for prefix in revisions[FIRST].others} == {"a", "b"}
+    assert revisions[SECOND].others == ()
+
+
+def test_a_revision_that_was_not_published_to_its_end_does_not_exist():
+    store = InMemoryStore()
+    accept(store, FIRST, [row("a")])
+    store.put(f"{layout.batch(CLASSIFIER, FIRST, 'half')}manifest.parquet", b"half")
+
+    assert all_revisions(store, CLASSIFIER)[FIRST].others == ()
+
+
+def test_a_batch_is_read_back():
+    store = InMemoryStore()
+    accept(store, FIRST, [row("a"), row("b", "poppy", group="garden", split="test", pinned=True)])
+    (prefix,) = current_batches(store, CLASSIFIER, make_run().window).values()
+
+    rows = read_batch(store, prefix)
 
     assert list(rows.columns) == BATCH.names
-    assert rows[["image_id", "label", "group", "split"]].to_numpy().tolist() == [
-        ["a", "daisy", "", ""],
-        ["b", "poppy", "garden", "test"],
+    assert rows[["image_id", "label", "group", "split", "pinned"]].to_numpy().tolist() == [
+        ["a", "daisy", "", "train", False],
+        ["b", "poppy", "garden", "test", True],
     ]
 
 
 def test_a_batch_that_was_changed_since_is_refused():
     store = InMemoryStore()
-    uris = accepted(store, {})
-    prefix = uris[SECOND].removeprefix("s3://memory/")
+    accept(store, FIRST, [row("a")])
+    (prefix,) = current_batches(store, CLASSIFIER, make_run().window).values()
     store.put(f"{prefix}manifest.parquet", b"something else")
 
     with pytest.raises(ArtifactIntegrityError, match="manifest.parquet"):
         read_batch(store, prefix)
-
-
-def test_earlier_images_are_those_of_the_days_before():
-    store = InMemoryStore()
-    accepted(
-        store,
-        {"date": FIRST, "pixel_sha256": "one", "split": "test"},
-        {"date": SECOND, "pixel_sha256": "two", "label": "poppy"},
-        {"date": THIRD, "pixel_sha256": "three"},
-    )
-
-    earlier = earlier_images(store, CLASSIFIER, THIRD)
-
-    expected = pd.DataFrame({"label": ["daisy", "poppy"], "split": ["test", ""]}, index=["one", "two"])
-    pd.testing.assert_frame_equal(earlier, expected.rename_axis("image_id"), check_dtype=False, check_index_type=False)
-
-
-def test_the_earliest_batch_says_what_an_image_is():
-    store = InMemoryStore()
-    accepted(
-        store,
-        {"date": SECOND, "pixel_sha256": "same", "label": "poppy"},
-        {"date": FIRST, "pixel_sha256": "same", "label": "daisy"},
-    )
-
-    assert earlier_images(store, CLASSIFIER, THIRD)["label"].to_dict() == {"same": "daisy"}
-
-
-def test_nothing_earlier_is_an_empty_table():
-    earlier = earlier_images(InMemoryStore(), CLASSIFIER, FIRST)
-
-    assert (list(earlier.columns), len(earlier)) == (["label", "split"], 0)

@@ -4,10 +4,9 @@ import dataclasses
 
 import pytest
 
-from include.retraining import registry, steps
+from include.retraining import journal, registry, steps
 from include.retraining.artifacts import Move, PromotionDecision, VersionRecord
 from include.retraining.errors import ArtifactIntegrityError, PointerMovedError, StorageUnavailableError
-from include.retraining.promotion import journal
 from include.retraining.promotion.promotion import promote
 from include.retraining.run import DECISION, PROMOTION, Run
 from include.retraining.storage import layout

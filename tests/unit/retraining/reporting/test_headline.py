@@ -16,6 +16,7 @@ from tests.builders import (
     make_run,
     make_snapshot,
 )
+from tests.unit.retraining.reporting.judged import keep_judged_day
 
 CHALLENGER = "20260103T0200-aaaaaaaaaaaa"
 CHAMPION = "20260102T0200-bbbbbbbbbbbb"
@@ -100,3 +101,15 @@ def test_a_window_without_a_delivery_is_no_failure() -> None:
 
     assert headline_with(intake=nothing).sentence == "The window held no delivery; the champion was not touched."
     assert headline_with().title == "Nothing was retrained"
+
+
+def test_a_refused_delivery_is_told_with_its_first_reason() -> None:
+    run = make_run()
+    keep_judged_day(run, failures=("3 of 4 images are quarantined.", "no image is usable"))
+
+    headline = headline_of(gather(run))
+
+    assert (headline.verdict, headline.title) == ("stopped", "Delivery refused")
+    assert headline.sentence == (
+        "The delivery of 2026-01-02 was refused: 3 of 4 images are quarantined; the champion was not touched."
+    )

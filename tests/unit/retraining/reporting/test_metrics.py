@@ -6,11 +6,12 @@ import pytest
 
 from include.retraining.reporting.gather import gather
 from include.retraining.reporting.metrics import metrics_json
-from include.retraining.run import EVALUATION, INTAKE, RESAMPLING, SELECTION, SNAPSHOT
+from include.retraining.run import EVALUATION, INTAKE, LABEL_DOUBTS, RESAMPLING, SELECTION, SNAPSHOT
 from tests.builders import (
     LABELS,
     make_evaluation,
     make_intake,
+    make_label_doubts,
     make_metrics,
     make_resampling,
     make_run,
@@ -23,6 +24,7 @@ def test_the_numbers_are_flat_and_plain() -> None:
     run = make_run()
     run.record(INTAKE, make_intake())
     run.record(SNAPSHOT, make_snapshot())
+    run.record(LABEL_DOUBTS, make_label_doubts())
     run.record(RESAMPLING, make_resampling())
     run.record(SELECTION, make_selection())
     run.record(EVALUATION, make_evaluation(champion=make_metrics(dict.fromkeys(LABELS, 0.75))))
@@ -31,8 +33,11 @@ def test_the_numbers_are_flat_and_plain() -> None:
 
     assert all(isinstance(value, int | float) for value in numbers.values())
     assert numbers["intake.quarantined"] == 12
-    assert numbers["intake.quarantined.cannot be decoded"] == 9
+    assert numbers["intake.quarantined.truncated_or_corrupt"] == 9
+    assert numbers["intake.skipped.duplicate_of_earlier_batch"] == 5
     assert numbers["dataset.train.orchid"] == 10
+    assert numbers["label_doubts.rows"] == 900
+    assert numbers["label_doubts.doubted"] == numbers["label_doubts.doubted.daisy"] == 2
     assert numbers["balancing.after.orchid"] == 400
     assert numbers["challenger.test.macro_recall"] == pytest.approx(0.8)
     assert numbers["challenger.test.recall.poppy"] == 0.8

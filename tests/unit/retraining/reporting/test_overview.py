@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from include.retraining.promotion import journal
+from include.retraining import journal
 from include.retraining.reporting import overview
 from include.retraining.reporting.overview import model_overview
 from include.retraining.storage import layout

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import date
 from html.parser import HTMLParser
 
 import pytest
@@ -12,6 +13,7 @@ from include.retraining.run import (
     EMBEDDING,
     EVALUATION,
     INTAKE,
+    LABEL_DOUBTS,
     METRICS,
     PROMOTION,
     REPORT,
@@ -29,6 +31,8 @@ from tests.builders import (
     make_embedding,
     make_evaluation,
     make_intake,
+    make_label_doubt,
+    make_label_doubts,
     make_metrics,
     make_move,
     make_resampling,
@@ -37,9 +41,10 @@ from tests.builders import (
     make_snapshot,
     publish_made_version,
 )
+from tests.unit.retraining.reporting.judged import keep_judged_day
 
 VOID = {"meta", "br", "link", "img", "hr", "input", "col"}
-STAGES = (INTAKE, SNAPSHOT, EMBEDDING, RESAMPLING, SELECTION, VERSION, EVALUATION, DECISION, PROMOTION)
+STAGES = (INTAKE, SNAPSHOT, EMBEDDING, LABEL_DOUBTS, RESAMPLING, SELECTION, VERSION, EVALUATION, DECISION, PROMOTION)
 
 
 class Page(HTMLParser):
@@ -78,6 +83,7 @@ def record_until(run: Run, stages: Sequence[str]) -> None:
         INTAKE: make_intake(),
         SNAPSHOT: make_snapshot(),
         EMBEDDING: make_embedding(),
+        LABEL_DOUBTS: make_label_doubts(),
         RESAMPLING: make_resampling(),
         SELECTION: make_selection(),
         EVALUATION: make_evaluation(champion=make_metrics(dict.fromkeys(LABELS, 0.75))),
@@ -115,10 +121,14 @@ def test_a_whole_run_is_told_from_the_delivery_to_the_lineage() -> None:
         "replaced 20260102T0200-bbbbbbbbbbbb as champion: it passed all 2 gates.",
         "2026-01-02 02:00 UTC to 2026-01-03 02:00 UTC",
         "520 images were delivered. 500 were accepted, 8 skipped as exact duplicates, and 12 quarantined.",
-        "cannot be decoded 9",
+        "truncated or corrupt The content begins like an image, but does not decode to its end. quarantined 9",
+        "duplicate of earlier batch An earlier batch holds the same pixels and label. skipped 5",
         "data_docs/index.html",
         "orchid 10 2 100 112",
         "450 were stored already, 450 were computed in this run.",
+        "The vectors contradict the labels of 2 of 900 images.",
+        "daisy 2 poppy 2",
+        "s3://memory/runs/flowers/label_doubts.csv",
         "SMOTE adds 700 synthetic rows to 500 train images.",
         "Test, for information, not used to choose",
         "smote · linear challenger 1,200 1,795 4 0.8000 0.8000",
@@ -172,8 +182,52 @@ def test_the_page_carries_no_script_and_loads_nothing() -> None:
 
     page = Page(html)
 
-    assert not [where for where in page.attributes if where[1] in {"src", "href"} or where[1].startswith("on")]
+    assert not [where for where in page.attributes if where[1] == "src" or where[1].startswith("on")]
+    assert {where[0] for where in page.attributes if where[1] == "href"} == {"a"}
     assert not re.search(r"<script|<link|url\(|@import|https?://", html)
+
+
+def test_the_report_leads_to_the_data_docs_of_each_day_as_the_airflow_ui_serves_them() -> None:
+    run = make_run()
+    record_until(run, [INTAKE])
+
+    page = Page(report_of(run))
+
+    intake = "../../intake/flowers/scheduled__2026-01-03T02-00-00-00-00"
+    assert [where[2] for where in page.attributes if where[1] == "href"] == [
+        intake,
+        f"{intake}/2026-01-02/index.html",
+        f"{intake}/2026-01-02/contact_sheet.html",
+    ]
+
+
+def test_a_delivery_that_was_taken_in_before_and_a_new_baseline_are_told() -> None:
+    run = make_run()
+    run.record(INTAKE, make_intake(unchanged=(date(2026, 1, 2),), baseline_registered=True))
+
+    text = Page(report_of(run)).text
+
+    assert "Already taken in, nothing changed: the batches of 2026-01-02" in text
+    assert "A new baseline was registered" in text
+    assert "baseline" not in Page(report_of(_with_intake())).text
+
+
+def test_a_refused_delivery_is_told_with_its_reasons_although_it_left_no_batch() -> None:
+    run = make_run()
+    keep_judged_day(run, failures=("3 of 4 images are quarantined",), warnings=("it is late",))
+
+    text = Page(report_of(run)).text
+
+    assert "Delivery refused" in text
+    assert "The delivery of 2026-01-02 was refused: 3 of 4 images are quarantined; the champion was not" in text
+    assert "4 images were delivered. 1 could be accepted, 0 are exact duplicates, and 3 were quarantined." in text
+    assert "it is late" in text
+
+
+def _with_intake() -> Run:
+    run = make_run()
+    run.record(INTAKE, make_intake())
+    return run
 
 
 def test_whatever_the_records_hold_is_text_and_never_markup() -> None:
@@ -214,3 +268,54 @@ def test_a_broken_record_is_reported_on_the_page() -> None:
 
     assert "evaluation.json: expected a EvaluationRecord record" in text
     assert "520 images were delivered." in text
+
+
+def test_doubtful_labels_are_shown_with_pictures_that_the_page_carries() -> None:
+    run = make_run()
+    picture = "data:image/png;base64,iVBORw0KGgo="
+    worst = [make_label_doubt(1, thumbnail=picture), make_label_doubt(2, given="orchid", suggested="daisy")]
+    suggested = {"daisy": {"orchid": 1, "poppy": 30}, "orchid": {"daisy": 1}}
+    doubted = {"daisy": 31, "poppy": 0, "orchid": 1}
+    record = make_label_doubts(worst, n_doubted=32, doubted=doubted, suggested=suggested, not_judged={"poppy": 2})
+    run.record(LABEL_DOUBTS, record)
+
+    page = Page(report_of(run))
+
+    assert "labels of 32 of 900 images" in page.text
+    assert "Not judged, having too few images: poppy (2)." in page.text
+    assert "daisy 31 poppy 30, orchid 1 orchid 1 daisy 1 The most doubtful" in page.text
+    assert "given daisy rather poppy incoming/flowers/2026-01-02/images/000001.png" in page.text
+    assert "no picture given orchid rather daisy" in page.text
+    assert [where for where in page.attributes if where[1] == "src"] == [("img", "src", picture)]
+
+
+def test_labels_that_nothing_contradicts_leave_one_sentence() -> None:
+    run = make_run()
+    run.record(LABEL_DOUBTS, make_label_doubts([]))
+
+    text = Page(report_of(run)).text
+
+    assert "labels of 0 of 900 images" in text
+    assert "The most doubtful" not in text
+
+
+def test_the_name_of_a_doubtful_image_is_text_and_never_markup() -> None:
+    run = make_run()
+    key = 'incoming/flowers/"><img src=x onerror=alert(1)>\u202egnp.png'
+    run.record(LABEL_DOUBTS, make_label_doubts([make_label_doubt(key=key, given="<b>", suggested="&lt;")]))
+
+    page = Page(report_of(run))
+
+    assert '"><img src=x onerror=alert(1)>\\u202egnp.png' in page.text
+    assert "given <b> rather &lt;" in page.text
+    assert not [where for where in page.attributes if where[0] == "img" or where[1] == "onerror"]
+
+
+def test_a_run_that_did_not_come_to_its_label_doubts_says_nothing_of_them() -> None:
+    run = make_run()
+    record_until(run, [stage for stage in STAGES if stage != LABEL_DOUBTS])
+
+    text = Page(report_of(run)).text
+
+    assert "Label doubts" not in text
+    assert "SMOTE adds 700 synthetic rows" in text

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 
@@ -50,7 +51,7 @@ def test_a_copy_is_independent_of_its_source(store: InMemoryStore):
 def test_a_listing_is_in_key_order_and_bound_by_the_letters_of_the_prefix(store: InMemoryStore):
     assert [found.key for found in store.list("a/")] == ["a/10.json", "a/2.json", "a/b/c.png", "a/b/d/e.png"]
     assert [found.key for found in store.list("a")][-1] == "ab/1.json"
-    assert list(store.list("a/2")) == [StoredObject("a/2.json", 8)]
+    assert list(store.list("a/2")) == [StoredObject("a/2.json", 8, store.now)]
     assert list(store.list("missing/")) == []
 
 
@@ -99,3 +100,19 @@ def test_of_many_writers_that_race_exactly_one_wins(store: InMemoryStore):
         won = list(pool.map(lambda number: store.replace("z", b"%d" % number, etag=etag), range(64)))
     assert won.count(True) == 1
     assert store.get("z") == b"%d" % won.index(True)
+
+
+def test_a_listing_tells_when_each_object_was_last_written_by_the_clock_that_a_test_moves(store: InMemoryStore):
+    written = store.now
+    store.now = written + timedelta(minutes=5)
+    store.put("a/2.json", b"again")
+    store.copy("z", "a/z")
+
+    assert {found.key: found.modified_at for found in store.list("a/")} == {
+        "a/10.json": written,
+        "a/2.json": store.now,
+        "a/b/c.png": written,
+        "a/b/d/e.png": written,
+        "a/z": store.now,
+    }
+    assert store.now.utcoffset() == timedelta(0)

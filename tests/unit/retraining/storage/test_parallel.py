@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -61,6 +62,69 @@ def test_no_more_is_read_ahead_than_promised():
     next(found)
     assert store.reads <= parallel.READ_AHEAD
     found.close()
+
+
+def test_reading_ahead_goes_on_while_objects_are_used():
+    store = CountingStore()
+    found = get_many(store, filled(store, 3 * parallel.READ_AHEAD))
+    for _ in range(parallel.READ_AHEAD + 1):
+        next(found)
+    deadline = time.monotonic() + 10
+    while store.reads < 2 * parallel.READ_AHEAD and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert store.reads == 2 * parallel.READ_AHEAD
+    found.close()
+
+
+class MeasuringStore(InMemoryStore):
+    """Counts the bytes that were asked for."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.asked_bytes = 0
+        self.lock = threading.Lock()
+
+    def get(self, key: str) -> bytes:
+        with self.lock:
+            self.asked_bytes += self.size
+        return bytes(self.size)
+
+
+def test_no_more_bytes_are_read_ahead_than_promised(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(parallel, "READ_AHEAD_BYTES", 1000)
+    store = MeasuringStore(size=300)
+    given = 0
+    for body in get_many(store, ["k"] * 50, [300] * 50):
+        assert store.asked_bytes - given <= 1000
+        given += len(body or b"")
+    assert given == 50 * 300
+
+
+def test_an_object_that_is_larger_than_all_that_may_wait_is_read_alone(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(parallel, "READ_AHEAD_BYTES", 1000)
+    store = MeasuringStore(size=5000)
+    given = 0
+    for body in get_many(store, ["k"] * 5, [5000] * 5):
+        assert store.asked_bytes - given == 5000
+        given += len(body or b"")
+    assert given == 5 * 5000
+
+
+def test_as_many_sizes_as_keys_are_expected():
+    with pytest.raises(ValueError, match="shorter"):
+        list(get_many(InMemoryStore(), ["a", "b"], [1]))
+
+
+def test_nothing_more_is_read_once_nobody_asks():
+    store = CountingStore()
+    found = get_many(store, filled(store, 3 * parallel.READ_AHEAD))
+    next(found)
+    found.close()
+    reads = store.reads
+    time.sleep(0.02)
+    assert store.reads == reads <= parallel.READ_AHEAD
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
 
 
 def test_a_missing_object_is_none_in_its_place():

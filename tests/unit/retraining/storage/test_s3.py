@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -87,16 +88,27 @@ def test_an_object_is_there_or_not(server: Stubber, store: S3Store):
 
 
 def test_a_listing_goes_on_over_all_pages(server: Stubber, store: S3Store):
+    modified_at = datetime(2026, 1, 2, 2, tzinfo=UTC)
+    elsewhere = timezone(timedelta(hours=2))
+
     def page(*keys: str, more: str | None) -> dict[str, Any]:
         rest = {"IsTruncated": True, "NextContinuationToken": more} if more else {"IsTruncated": False}
-        return {"Contents": [{"Key": key, "Size": len(key)} for key in keys], **rest}
+        written = modified_at.astimezone(elsewhere)
+        contents = [{"Key": key, "Size": len(key), "LastModified": written} for key in keys]
+        return {"Contents": contents, **rest}
 
     server.add_response("list_objects_v2", page("a/1", "a/22", more="t"), {"Bucket": "lake", "Prefix": "a/"})
     server.add_response(
         "list_objects_v2", page("a/3", more=None), {"Bucket": "lake", "Prefix": "a/", "ContinuationToken": "t"}
     )
     server.add_response("list_objects_v2", {"IsTruncated": False}, {"Bucket": "lake", "Prefix": "b/"})
-    assert list(store.list("a/")) == [StoredObject("a/1", 3), StoredObject("a/22", 4), StoredObject("a/3", 3)]
+    found = list(store.list("a/"))
+    assert found == [
+        StoredObject("a/1", 3, modified_at),
+        StoredObject("a/22", 4, modified_at),
+        StoredObject("a/3", 3, modified_at),
+    ]
+    assert {it.modified_at.utcoffset() for it in found} == {timedelta(0)}
     assert list(store.list("b/")) == []
 
 

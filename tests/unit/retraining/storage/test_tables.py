@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from include.retraining.errors import ArtifactIntegrityError
-from include.retraining.storage.tables import from_parquet, to_parquet
+from include.retraining.storage.tables import arrow_to_parquet, from_parquet, to_arrow, to_parquet
 
 SCHEMA = pa.schema({"image_id": pa.string(), "width": pa.int32(), "step": pa.float64(), "date": pa.date32()})
 
@@ -26,6 +26,22 @@ def test_rows_come_back_as_they_were_written():
     back = from_parquet(to_parquet(frame(), SCHEMA), SCHEMA, "s3://b/k")
     assert back.to_dict("records") == frame().to_dict("records")
     assert list(back.columns) == SCHEMA.names
+
+
+def test_columns_can_be_read_alone_and_the_whole_schema_must_fit_all_the_same():
+    body = to_parquet(frame(), SCHEMA)
+
+    assert list(from_parquet(body, SCHEMA, "s3://b/k", columns=["width"]).columns) == ["width"]
+    with pytest.raises(ArtifactIntegrityError, match="s3://b/k: expected columns"):
+        from_parquet(body, SCHEMA.remove(0), "s3://b/k", columns=["width"])
+
+
+def test_parts_that_are_joined_give_the_bytes_of_the_whole():
+    parts = [to_arrow(frame().iloc[start : start + 1], SCHEMA) for start in range(3)]
+
+    joined = pa.concat_tables(parts).combine_chunks()
+
+    assert arrow_to_parquet(joined) == to_parquet(frame(), SCHEMA)
 
 
 def test_equal_rows_give_equal_bytes_whatever_the_index_the_order_of_columns_and_what_else_is_there():

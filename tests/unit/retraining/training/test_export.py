@@ -11,12 +11,12 @@ from include.retraining.artifacts import CandidateRecord, ResamplingRecord, Snap
 from include.retraining.balancing.resampling import resample
 from include.retraining.config import Candidate, ClassifierConfig
 from include.retraining.dataset.snapshot import read_snapshot
-from include.retraining.embedding.decoding import decode_image
 from include.retraining.embedding.fingerprint import fingerprint, fingerprint_components
 from include.retraining.embedding.shards import extract, plan
 from include.retraining.embedding.vectors import read_vectors
 from include.retraining.errors import ArtifactIntegrityError, StorageUnavailableError
 from include.retraining.lineage import code_digest, config_digest
+from include.retraining.pictures import decode_image
 from include.retraining.run import Run
 from include.retraining.storage.base import key_of
 from include.retraining.storage.publishing import problems_of, read_published

@@ -1,0 +1,1 @@
+"""What was delivered: which days, which manifest, which images, and whether all of it is there."""

@@ -1,0 +1,1 @@
+"""How far a batch is from the batches before it."""

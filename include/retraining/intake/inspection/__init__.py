@@ -1,0 +1,1 @@
+"""What each delivered image is, found out from its bytes alone."""

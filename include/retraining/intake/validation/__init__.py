@@ -1,0 +1,1 @@
+"""The Great Expectations suite of a classifier, its results and its pages."""
