@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 WORTH_A_PROCESS = 500  # images; it starts in 0.2 s, in which this process fetches and looks at some 150
 CHUNK_IMAGES = 64
 CHUNK_BYTES = 4 * 2**20
-_REPOSITORY = Path(__file__).parents[3]
+_REPOSITORY = Path(__file__).parents[4]
 _LENGTH = struct.Struct("<q")  # of a body, -1 for an object that is missing; or the number of bodies
 _READY = b"ready\n"
 

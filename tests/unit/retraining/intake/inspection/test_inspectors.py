@@ -4,6 +4,7 @@ import io
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +51,14 @@ def test_a_second_process_finds_the_same_facts(second: SecondInspector):
     second.ask(BODIES)
 
     assert told(second.answer()) == EXPECTED
+
+
+def test_it_starts_wherever_a_worker_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+
+    with SecondInspector(POLICY) as second:
+        wait_until_free(second)
 
 
 def test_a_chunk_that_is_larger_than_a_pipe_is_no_matter(second: SecondInspector):
