@@ -30,7 +30,7 @@ class Bins:
     @property
     def names(self) -> tuple[str, ...]:
         """The bins as people read them, from the lowest."""
-        texts = [f"{edge:.4g}" for edge in self.edges]
+        texts = [f"{edge:,.0f}" if edge >= 1000 else f"{edge:.4g}" for edge in self.edges]
         inner = [f"{low} to {high}" for low, high in zip(texts, texts[1:], strict=False)]
         return tuple(f"{name} {self.unit}".rstrip() for name in (f"under {texts[0]}", *inner, f"from {texts[-1]}"))
 

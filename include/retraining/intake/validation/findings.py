@@ -128,13 +128,12 @@ class Finding:
     def _examples_by_value(self) -> dict[str, Any]:
         """Returns the examples in the shape from which their pages make a table: value, count, images."""
         column = "value" if self.column == "image" else self.column
-        counts = Counter(str(value) for value, _ in self.examples)
+        counts = Counter(_shown(value) for value, _ in self.examples)
         return {
             "partial_unexpected_counts": [{"value": value, "count": count} for value, count in counts.items()],
             "unexpected_index_column_names": ["image"],
             "unexpected_index_list": [
-                {column: "null" if value is None else str(value), "image": html.escape(shown_name(name))}
-                for value, name in self.examples
+                {column: _shown(value), "image": html.escape(shown_name(name))} for value, name in self.examples
             ],
         }
 
@@ -179,6 +178,13 @@ def _as_delivered(value: Any) -> Any:
     if isinstance(value, list):
         return [_as_delivered(item) for item in value]
     return html.unescape(value) if isinstance(value, str) else value
+
+
+def _shown(value: object) -> str:
+    """Returns a value of Great Expectations' tables as a page may show it, still HTML-escaped."""
+    if isinstance(value, str):
+        return html.escape(shown_name(html.unescape(value)))
+    return "null" if value is None else str(value)
 
 
 def _percent(part: int, whole: int) -> float | None:

@@ -95,3 +95,24 @@ def with_checksum_flipped() -> bytes:
 
 
 RUBBISH_EXIF = b"Exif\x00\x00MM\x00*\xff\xff\xff\xffrubbish"
+
+TURNED = {
+    1: [],
+    2: [Image.Transpose.FLIP_LEFT_RIGHT],
+    3: [Image.Transpose.ROTATE_180],
+    4: [Image.Transpose.FLIP_TOP_BOTTOM],
+    5: [Image.Transpose.TRANSPOSE],
+    6: [Image.Transpose.ROTATE_90],  # stored turned to the left: a viewer turns it back to the right
+    7: [Image.Transpose.TRANSVERSE],
+    8: [Image.Transpose.ROTATE_270],
+}
+
+
+def turned_by_exif(upright: Image.Image, orientation: int) -> bytes:
+    """A PNG that is stored turned, and says so: a viewer shows it upright."""
+    stored = upright
+    for turn in TURNED[orientation]:
+        stored = stored.transpose(turn)
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    return encoded(stored, exif=exif.tobytes())

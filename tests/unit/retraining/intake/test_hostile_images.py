@@ -17,6 +17,7 @@ from include.retraining.pictures import decode_picture
 from tests.unit.retraining.intake.broken_files import (
     ORIENTATION,
     RUBBISH_EXIF,
+    TURNED,
     animation,
     bomb,
     colours,
@@ -26,6 +27,7 @@ from tests.unit.retraining.intake.broken_files import (
     sixteen_bit_colours,
     sixteen_bits,
     text_bomb,
+    turned_by_exif,
     with_checksum_flipped,
     zip_file,
 )
@@ -160,28 +162,11 @@ def test_the_first_frame_counts_where_animations_are_converted(kind: str):
     assert facts.pixel_sha256 == decode_picture(encoded(picture(0, 16))).digest
 
 
-TURNED = {
-    1: [],
-    2: [Image.Transpose.FLIP_LEFT_RIGHT],
-    3: [Image.Transpose.ROTATE_180],
-    4: [Image.Transpose.FLIP_TOP_BOTTOM],
-    5: [Image.Transpose.TRANSPOSE],
-    6: [Image.Transpose.ROTATE_90],  # stored turned to the left: a viewer turns it back to the right
-    7: [Image.Transpose.TRANSVERSE],
-    8: [Image.Transpose.ROTATE_270],
-}
-
-
 @pytest.mark.parametrize("orientation", TURNED)
 def test_an_image_that_exif_turns_is_the_image_that_a_viewer_shows(orientation: int):
     upright = colours().crop((0, 0, 40, 20))
-    stored = upright
-    for turn in TURNED[orientation]:
-        stored = stored.transpose(turn)
-    exif = Image.Exif()
-    exif[ORIENTATION] = orientation
 
-    facts = look_at(encoded(stored, exif=exif.tobytes()), POLICY)
+    facts = look_at(turned_by_exif(upright, orientation), POLICY)
 
     assert facts.exif_orientation == orientation
     assert (facts.width, facts.height) == (40, 20)

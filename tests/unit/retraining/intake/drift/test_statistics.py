@@ -37,8 +37,8 @@ def test_measurements_fall_into_bins_that_their_names_describe():
 
     assert occupied(statistics, "brightness") == {"under 0.05": 1, "0.5 to 0.55": 1, "from 0.95": 1}
     assert occupied(statistics, "contrast") == {"under 0.025": 1, "0.25 to 0.275": 1, "from 0.475": 1}
-    assert occupied(statistics, "sharpness") == {"under 1": 1, "724.1 to 1024": 1, "from 1.049e+06": 1}
-    assert occupied(statistics, "size") == {"under 8 pixels": 1, "512 to 724.1 pixels": 1, "from 1.638e+04 pixels": 1}
+    assert occupied(statistics, "sharpness") == {"under 1": 1, "724.1 to 1,024": 1, "from 1,048,576": 1}
+    assert occupied(statistics, "size") == {"under 8 pixels": 1, "512 to 724.1 pixels": 1, "from 16,384 pixels": 1}
 
 
 @pytest.mark.parametrize("side", [8, 16, 1024, 8192])

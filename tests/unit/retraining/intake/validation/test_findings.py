@@ -83,6 +83,19 @@ def test_names_are_escaped_for_pages_and_as_delivered_in_the_document():
     assert finding.to_document()["examples"] == ["<b>\n.png"]
 
 
+def test_values_that_no_person_could_read_are_shown_on_pages_as_names_are():
+    finding = finding_of()
+
+    finding.add(result({0: "daisy\n", 1: "&lt;b&gt;" + "d" * 5000}), NAMES)
+
+    shown = finding.to_result().result
+    (first, second) = (row["value"] for row in shown["partial_unexpected_counts"])
+    assert first == "daisy\\n"
+    assert second.startswith("&lt;b&gt;ddd")
+    assert len(second) < 150
+    assert [row["brightness"] for row in shown["unexpected_index_list"]] == [first, second]
+
+
 def test_the_document_of_a_finding_is_plain_json():
     import numpy as np
 
