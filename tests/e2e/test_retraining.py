@@ -200,6 +200,41 @@ def test_the_report_is_linked_from_its_task(killed: KilledRun, client: AirflowCl
     assert f"reports/{CLASSIFIER}/{run_key(killed.run.run_id)}" in links["Report"]
 
 
+def test_the_data_docs_are_linked_from_their_task_and_want_a_login(killed: KilledRun, client: AirflowClient) -> None:
+    task = f"{client.url}/api/v2/dags/{DAG_ID}/dagRuns/{killed.run.run_id}/taskInstances/intake.validate_batch"
+    pages = f"retraining/intake/{CLASSIFIER}/{run_key(killed.run.run_id)}"
+    day = f"{client.url}/{pages}/{DAYS[0].isoformat()}"
+
+    links = client.session.get(f"{task}/links", timeout=60).json()["extra_links"]
+    landing, index, sheet = (
+        client.session.get(url, timeout=60)
+        for url in (f"{client.url}/{pages}", f"{day}/index.html", f"{day}/contact_sheet.html")
+    )
+
+    assert pages in links["Data Docs"]
+    assert f"{DAYS[0].isoformat()}/index.html" in landing.text
+    assert "contact_sheet.html" in index.text
+    assert "data:image/" in sheet.text
+    assert requests.get(f"{day}/index.html", timeout=60).status_code == requests.codes.unauthorized
+
+
+def test_intake_of_the_same_day_on_the_command_line_changes_nothing_and_says_so(
+    killed: KilledRun, embedded_stack: EmbeddedStack, store: ObjectStore, batch: DailyBatch
+) -> None:
+    environment = {**os.environ, **embedded_stack.s3_environment(), "RETRAIN_CLASSIFIERS": str(RECIPES)}
+    command = [sys.executable, "-m", "include.retraining", "intake", CLASSIFIER, DAYS[0].isoformat(), "--json"]
+    batches = {found.key: store.get(found.key) for found in store.list(layout.batches(CLASSIFIER))}
+
+    ran = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads(ran.stdout)
+    assert told["unchanged"] == [DAYS[0].isoformat()]
+    assert told["accepted"] + told["skipped"] + sum(told["quarantined"].values()) == told["delivered"]
+    assert told["delivered"] == len(batch.images)
+    assert {found.key: store.get(found.key) for found in store.list(layout.batches(CLASSIFIER))} == batches
+
+
 def test_a_repeated_run_embeds_nothing_and_promotes_nothing(
     killed: KilledRun, client: AirflowClient, store: ObjectStore
 ) -> None:

@@ -50,5 +50,5 @@ class IntakeConfig(Section):
     )
     untouched_minutes: int = Field(30, ge=1, description="That while; used with complete_when: untouched.")
     wait_minutes: int = Field(120, ge=0, description="How long the Dag waits for a delivery that has begun.")
-    shard_images: int = Field(2000, ge=1, description="Images that one mapped task inspects.")
+    shard_images: int = Field(5000, ge=1, description="Images that one mapped task inspects.")
     images: ImagePolicy = ImagePolicy()
