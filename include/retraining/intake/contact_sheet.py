@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from PIL import Image
 
 from include.retraining.config import ImagePolicy
@@ -28,6 +28,7 @@ from include.retraining.pictures import decode_picture
 from include.retraining.run import Run
 from include.retraining.storage import layout
 from include.retraining.storage.parallel import get_many
+from include.retraining.templating import escaping_environment
 
 TEMPLATES = Path(__file__).parent / "templates"
 SHOWN_PER_REASON = 24
@@ -201,13 +202,6 @@ def _thumbnail(body: bytes, policy: ImagePolicy) -> Thumbnail | None:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = escaping_environment(TEMPLATES)
     environment.filters["count"] = "{:,}".format
     return environment

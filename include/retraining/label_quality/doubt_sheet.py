@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from include.retraining.artifacts import LabelDoubt
 from include.retraining.intake.names import shown_name
+from include.retraining.templating import escaping_environment
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_SHOWN = 60
@@ -44,13 +45,6 @@ def doubt_sheet(classifier: str, doubts: Sequence[LabelDoubt], *, n_rows: int, n
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = escaping_environment(TEMPLATES)
     environment.filters.update(count="{:,}".format, probability="{:.3f}".format, name=shown_name)
     return environment

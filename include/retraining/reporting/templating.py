@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from include.retraining.intake.names import shown_name
+from include.retraining.templating import escaping_environment
 
 TEMPLATES = Path(__file__).parent / "templates"
 UNDEFINED = "–"
@@ -15,14 +16,7 @@ UNDEFINED = "–"
 
 def make_environment(*directories: Path) -> Environment:
     """Builds the environment over some directories and, last, the shared templates of this package."""
-    environment = Environment(
-        loader=FileSystemLoader([*directories, TEMPLATES]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = escaping_environment(*directories, TEMPLATES)
     environment.filters.update(
         count=count, score=score, difference=difference, moment=moment, words=words, name=shown_name
     )

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from great_expectations.render.view import DefaultJinjaPageView
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from jinja2 import ChoiceLoader, FileSystemLoader
 
 from include.retraining.intake.outcomes import ACCEPTED, QUARANTINED, SKIPPED
 from include.retraining.intake.reasons import Reason
 from include.retraining.intake.validation.validated_tables import shifts
+from include.retraining.templating import escaping_environment
 
 if TYPE_CHECKING:
     from include.retraining.intake.drift.drift import DriftFigures
@@ -104,13 +105,7 @@ def _their_pages(context: Any) -> dict[str, bytes]:
 
 
 def _render_index(overview: Overview, links: Mapping[str, str]) -> bytes:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = escaping_environment(TEMPLATES)
     outcomes = overview.summary.outcomes
     reasons = [(code, Reason(code).meaning, n) for code, n in sorted(overview.summary.first_reasons.items())]
     return (
