@@ -72,6 +72,8 @@ bench: $(READY) ## measure, write benchmarks/results/*.json and docs/benchmarks.
 	$(BIN)/python -m benchmarks.intake
 	$(BIN)/python -m benchmarks.relations
 	$(BIN)/python -m benchmarks.label_doubts
+	$(BIN)/python -m benchmarks.embedding
+	$(BIN)/python -m benchmarks.fine_tuning
 	$(BIN)/python -m benchmarks.demo
 	$(BIN)/python -m benchmarks.document
 

@@ -57,6 +57,8 @@ def _flat(result: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
     for name, value in result.items():
         if not prefix and name in CIRCUMSTANCES:
             continue
+        if isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
+            value = {str(number): item for number, item in enumerate(value, start=1)}
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
         else:

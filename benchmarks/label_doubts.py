@@ -35,6 +35,7 @@ from include.retraining.label_quality.out_of_sample import (
     assign_folds,
     predict_out_of_sample,
 )
+from include.retraining.storage.memory import InMemoryStore
 
 SEEDS = (1, 2, 3)
 NOISE_FRACTION = 0.03
@@ -150,7 +151,8 @@ def main(arguments: list[str]) -> int:
 
 def _rows() -> Rows:
     """Draws rows in the demo's numbers, no image twice, and embeds them with the demo's extractor."""
-    from include.retraining.embedding.extractor import build_extractor
+    from include.retraining.embedding.extractors.extractor import build_extractor
+    from include.retraining.embedding.networks.weights import weights_of
 
     data = fashion_mnist.load(fashion_mnist.cache_directory())
     rng = np.random.default_rng(0)
@@ -166,7 +168,8 @@ def _rows() -> Rows:
                 images.append(np.repeat(image[..., None], 3, axis=2))
                 y.append(label)
                 is_test.append(test)
-    X = build_extractor(load_classifier("fashion_mnist").embedding).embed(images)
+    embedding = load_classifier("fashion_mnist").embedding
+    X = build_extractor(InMemoryStore(), embedding, weights_of(embedding)).embed(images)
     folds = assign_folds([image.tobytes().hex() for image in images], np.array(is_test))
     return Rows(X, np.array(y, np.int64), folds)
 

@@ -16,15 +16,15 @@ from benchmarks.results import Benchmark, write_result
 from demo import fashion_mnist
 from demo.delivery import DAYS, deliver, make_batches
 from include.retraining import steps
-from include.retraining.artifacts import SnapshotRecord, Window
+from include.retraining.artifacts import EmbeddingRecord, SnapshotRecord, Window
 from include.retraining.balancing.smote import plan_smote
 from include.retraining.config import ClassifierConfig, HeadConfig, load_classifier
 from include.retraining.dataset.snapshot import read_snapshot
-from include.retraining.embedding.fingerprint import fingerprint, fingerprint_components
+from include.retraining.embedding.features import read_features
 from include.retraining.embedding.scaling import fit_scaler
-from include.retraining.embedding.vectors import read_vectors
 from include.retraining.intake.relations.splits import hashed_split
 from include.retraining.metrics import macro_recall
+from include.retraining.pipeline import embed
 from include.retraining.run import Run
 from include.retraining.storage.memory import InMemoryStore
 from include.retraining.training.candidates import class_ids
@@ -76,11 +76,10 @@ def _rows_and_vectors(config: ClassifierConfig) -> tuple[pd.DataFrame, np.ndarra
     facts = [steps.inspect_images(run, listing) for listing in steps.list_batch(run)]
     verdicts = steps.validate_batch(run, facts, register_baseline=False)
     snapshot_uri = steps.freeze_snapshot(run, steps.accept_batch(run, verdicts, register_baseline=False))
-    for shard in steps.plan_shards(run, snapshot_uri):
-        steps.extract_embeddings(run, shard)
+    embedding_uri = embed(run, snapshot_uri, lambda *_: None)
     rows = read_snapshot(store, run.load(snapshot_uri, SnapshotRecord).uri)
     rows = rows[rows["split"] != "test"].reset_index(drop=True)
-    return rows, read_vectors(store, fingerprint(fingerprint_components(config.embedding)), list(rows["image_id"]))
+    return rows, read_features(store, run.load(embedding_uri, EmbeddingRecord), list(rows["image_id"]))
 
 
 def _scores(

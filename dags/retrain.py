@@ -50,21 +50,28 @@ def make_dag(config: ClassifierConfig) -> DAG:
             snapshot = tasks.freeze_snapshot(accepted)
 
         with TaskGroup("embedding"):
-            embeddings = tasks.extract_embeddings.expand(shard=tasks.plan_shards(snapshot))
-            doubts = tasks.doubt_labels(snapshot)
+            extractor = tasks.choose_extractor()
+            snapshot >> extractor
+            if config.fine_tune is not None:
+                extractor = tasks.fine_tune_backbone(extractor, snapshot)
+            shards = tasks.plan_shards(snapshot, extractor)
+            vectors = tasks.extract_embeddings.partial(extractor=extractor).expand_kwargs(shards)
+            embedding = tasks.gather_embeddings(snapshot, extractor)
+            vectors >> embedding
+            doubts = tasks.doubt_labels(snapshot, embedding)
 
         with TaskGroup("balancing"):
-            resampling = tasks.plan_resampling(snapshot)
+            resampling = tasks.plan_resampling(snapshot, embedding)
 
         with TaskGroup("training"):
-            candidates = tasks.train_candidate.partial(snapshot=snapshot, resampling=resampling).expand(
-                candidate=[candidate.name for candidate in config.candidates]
-            )
+            candidates = tasks.train_candidate.partial(
+                snapshot=snapshot, embedding=embedding, resampling=resampling
+            ).expand(candidate=[candidate.name for candidate in config.candidates])
             selection = tasks.select_challenger(candidates)
-            version = tasks.export_model(selection, snapshot, resampling)
+            version = tasks.export_model(selection, snapshot, embedding, resampling)
 
         with TaskGroup("evaluation"):
-            evaluation = tasks.evaluate_challenger(version, selection, snapshot)
+            evaluation = tasks.evaluate_challenger(version, selection, snapshot, embedding)
 
         with TaskGroup("promotion"):
             decision = tasks.decide_promotion(evaluation)
@@ -76,7 +83,6 @@ def make_dag(config: ClassifierConfig) -> DAG:
             promotion = tasks.promote_challenger.override(outlets=[champion_asset(config.name)])(decision)
 
         window >> delivery >> listings
-        embeddings >> [doubts, resampling]
         decision >> approval >> promotion
         # A teardown runs whatever happened before it, and does not hide a failure from the run's state.
         report = tasks.publish_report()

@@ -19,7 +19,7 @@ from include.retraining.artifacts import (
     CandidateRecord,
     ChampionPointer,
     ClassificationMetrics,
-    EmbeddingRecord,
+    EmbeddingPlan,
     EvaluationRecord,
     IntakeRecord,
     PromotionDecision,
@@ -50,7 +50,7 @@ class RunResults:
     run_id: str
     intake: IntakeRecord | None
     snapshot: SnapshotRecord | None
-    embedding: EmbeddingRecord | None
+    embedding: EmbeddingPlan | None
     resampling: ResamplingRecord | None
     selection: SelectionRecord | None
     evaluation: EvaluationRecord | None
@@ -85,7 +85,7 @@ def read_results(store: ObjectStore, classifier: str, *, day: str, run_id: str) 
         run_id=run_id,
         intake=recall(records.INTAKE, IntakeRecord),
         snapshot=recall(records.SNAPSHOT, SnapshotRecord),
-        embedding=recall(records.EMBEDDING, EmbeddingRecord),
+        embedding=recall(records.EMBEDDING_PLAN, EmbeddingPlan),
         resampling=recall(records.RESAMPLING, ResamplingRecord),
         selection=recall(records.SELECTION, SelectionRecord),
         evaluation=recall(records.EVALUATION, EvaluationRecord),

@@ -14,7 +14,7 @@ from include.retraining.artifacts import (
     CandidateRecord,
     ChampionPointer,
     ClassificationMetrics,
-    EmbeddingRecord,
+    EmbeddingPlan,
     EvaluationRecord,
     GateResult,
     IntakeRecord,
@@ -26,17 +26,20 @@ from include.retraining.artifacts import (
     ResamplingRecord,
     SelectionRecord,
     SnapshotRecord,
+    TunedExtractor,
     VersionRecord,
+    Weights,
     Window,
 )
-from include.retraining.config import ClassifierConfig
+from include.retraining.config import ClassifierConfig, EmbeddingConfig
+from include.retraining.embedding.networks.weights import weights_of
 from include.retraining.metrics import classification_metrics
 from include.retraining.run import Run
 from include.retraining.storage import layout
 from include.retraining.storage.base import ObjectStore, uri_of
 from include.retraining.storage.memory import InMemoryStore
 from include.retraining.storage.pointers import move_pointer
-from include.retraining.storage.publishing import manifest_of
+from include.retraining.storage.publishing import manifest_of, sha256
 from include.retraining.storage.records import to_json
 
 CLASSIFIER = "flowers"
@@ -176,16 +179,37 @@ def make_snapshot(train: Mapping[str, int] | None = None, **fields: Any) -> Snap
     return dataclasses.replace(snapshot, **fields)
 
 
-def make_embedding(**fields: Any) -> EmbeddingRecord:
+def make_embedding(**fields: Any) -> EmbeddingPlan:
     """A run that had to embed half of its images."""
-    embedding = EmbeddingRecord(
-        fingerprint="e4e4" * 16,
+    embedding = EmbeddingPlan(
+        fingerprint="e4e4" * 4,
         n_images=900,
+        n_vectors=900,
         n_stored=450,
         n_missing=450,
-        components={"extractor": "efficientnet_lite0", "image_size": "96"},
+        n_damaged=0,
+        why_missing=("image_size is 96, the nearest stored fingerprint 1a1a1a1a1a1a1a1a has 64.",),
+        components={"architecture": "efficientnet_lite0", "image_size": "96"},
     )
     return dataclasses.replace(embedding, **fields)
+
+
+def make_tuned_extractor(digest: str = "d1", body: bytes = b"weights", **fields: Any) -> TunedExtractor:
+    """A network that the run of `RUN_ID` fine-tuned for a recipe that says nothing of its extractor."""
+    tuned = TunedExtractor(
+        weights=Weights(f"s3://memory/extractors/{CLASSIFIER}/{digest}/backbone.weights.h5", sha256(body)),
+        classifier=CLASSIFIER,
+        architecture="efficientnet_lite0",
+        image_size=96,
+        window_end=WINDOW.end,
+        snapshot_digest="5a5a" * 4,
+        started_from=weights_of(EmbeddingConfig()),
+        because="no network of this classifier was fine-tuned yet on data up to here",
+        run_id=RUN_ID,
+        loss=(1.2, 0.7),
+        seconds=(60.0, 58.0),
+    )
+    return dataclasses.replace(tuned, **fields)
 
 
 def make_label_doubt(number: int = 1, **fields: Any) -> LabelDoubt:

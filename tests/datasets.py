@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from include.retraining.artifacts import SPLITS, BatchPointer, SnapshotRecord
+from include.retraining.artifacts import SPLITS, BatchPointer, EmbeddingRecord, SnapshotRecord
 from include.retraining.dataset.splits import split_counts
-from include.retraining.embedding.fingerprint import fingerprint, fingerprint_components
-from include.retraining.embedding.vectors import write_part
+from include.retraining.embedding.fine_tuning.choice import choose_extractor
+from include.retraining.embedding.gathering import view_fingerprints
+from include.retraining.embedding.store.vectors import write_part
 from include.retraining.intake.batches import TABLE
 from include.retraining.run import Run
 from include.retraining.schemas import BATCH, SNAPSHOT
@@ -96,10 +97,18 @@ def blob_vectors(rows: Sequence[Mapping[str, Any]], labels: Sequence[str], n_fea
     return corners[[list(labels).index(one["label"]) for one in rows]] + noise
 
 
-def store_vectors(run: Run, rows: Sequence[Mapping[str, Any]], vectors: np.ndarray) -> None:
+def embedding_of(run: Run) -> EmbeddingRecord:
+    """What the embedding stage would leave where every vector is stored; without a projection."""
+    extractor = choose_extractor(run)
+    views = view_fingerprints(run, extractor)
+    return EmbeddingRecord(extractor, views, projection_uri="", digest=extractor.fingerprint)
+
+
+def store_vectors(run: Run, rows: Sequence[Mapping[str, Any]], vectors: np.ndarray) -> EmbeddingRecord:
     """Stores the vectors of rows as one part, under the fingerprint of the run's extractor."""
-    components = fingerprint_components(run.config.embedding)
-    write_part(run.store, fingerprint(components), [one["image_id"] for one in rows], vectors)
+    embedding = embedding_of(run)
+    write_part(run.store, embedding.extractor.fingerprint, [one["image_id"] for one in rows], vectors)
+    return embedding
 
 
 def pictured(store: ObjectStore, rows: Sequence[Mapping[str, Any]], side: int = 32) -> list[dict[str, Any]]:

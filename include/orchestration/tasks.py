@@ -74,46 +74,71 @@ def freeze_snapshot(intake: str) -> str:
 
 
 @task
-def plan_shards(snapshot: str) -> list[str]:
+def choose_extractor() -> str:
+    """Finds out with which weights the network makes this run's vectors, and whether to fine-tune it first."""
+    from include.retraining import steps
+
+    return steps.choose_extractor(this_run())
+
+
+@task(queue="gpu", pool="gpu")
+def fine_tune_backbone(extractor: str, snapshot: str) -> str:
+    """Trains the network on the train images, where it is due; an attempt goes on from the last epoch's checkpoint."""
+    from include.retraining import steps
+
+    return steps.fine_tune_backbone(this_run(), extractor, snapshot)
+
+
+@task
+def plan_shards(snapshot: str, extractor: str) -> list[dict[str, str]]:
     """Cuts the images that have no vector yet into shards."""
     from include.retraining import steps
 
-    return steps.plan_shards(this_run(), snapshot)
+    planned = steps.plan_shards(this_run(), snapshot, extractor)
+    return [{"shard": shard.uri, "label": shard.label} for shard in planned]
 
 
 @task(map_index_template="{{ shard }}", queue="gpu", pool="gpu")
-def extract_embeddings(shard: str) -> str:
+def extract_embeddings(shard: str, label: str, extractor: str) -> str:
     """Turns one shard of images into vectors, on a GPU worker where there is one."""
     from include.retraining import steps
 
-    _label("shard", shard.rsplit("/", 1)[-1].removesuffix(".json"))
-    return steps.extract_embeddings(this_run(), shard)
+    _label("shard", label)
+    return steps.extract_embeddings(this_run(), shard, extractor)
 
 
-# No image may need a vector: then the mapped task before these two is skipped, and that is no reason to stop.
+# No image may need a vector: then the mapped task before this one is skipped, and that is no reason to stop.
 @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
-def doubt_labels(snapshot: str) -> str:
+def gather_embeddings(snapshot: str, extractor: str) -> str:
+    """Makes sure that every vector is stored, and fits the projection where the recipe asks for one."""
+    from include.retraining import steps
+
+    return steps.gather_embeddings(this_run(), snapshot, extractor)
+
+
+@task
+def doubt_labels(snapshot: str, embedding: str) -> str:
     """Lists the images whose label their vectors contradict."""
     from include.retraining import steps
 
-    return steps.doubt_labels(this_run(), snapshot)
+    return steps.doubt_labels(this_run(), snapshot, embedding)
 
 
-@task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
-def plan_resampling(snapshot: str) -> str:
+@task
+def plan_resampling(snapshot: str, embedding: str) -> str:
     """Plans SMOTE on the train vectors."""
     from include.retraining import steps
 
-    return steps.plan_resampling(this_run(), snapshot)
+    return steps.plan_resampling(this_run(), snapshot, embedding)
 
 
 @task(map_index_template="{{ candidate }}")
-def train_candidate(candidate: str, snapshot: str, resampling: str) -> str:
+def train_candidate(candidate: str, snapshot: str, embedding: str, resampling: str) -> str:
     """Trains one candidate: a strategy with a head."""
     from include.retraining import steps
 
     _label("candidate", candidate)
-    return steps.train_candidate(this_run(), candidate, snapshot, resampling)
+    return steps.train_candidate(this_run(), candidate, snapshot, embedding, resampling)
 
 
 @task
@@ -125,19 +150,19 @@ def select_challenger(candidates: list[str]) -> str:
 
 
 @task
-def export_model(selection: str, snapshot: str, resampling: str) -> str:
+def export_model(selection: str, snapshot: str, embedding: str, resampling: str) -> str:
     """Publishes the challenger as a model version, from pixels to probabilities."""
     from include.retraining import steps
 
-    return steps.export_model(this_run(), selection, snapshot, resampling)
+    return steps.export_model(this_run(), selection, snapshot, embedding, resampling)
 
 
 @task
-def evaluate_challenger(version: str, selection: str, snapshot: str) -> str:
+def evaluate_challenger(version: str, selection: str, snapshot: str, embedding: str) -> str:
     """Scores challenger and champion on the same test rows."""
     from include.retraining import steps
 
-    return steps.evaluate_challenger(this_run(), version, selection, snapshot)
+    return steps.evaluate_challenger(this_run(), version, selection, snapshot, embedding)
 
 
 @task

@@ -9,7 +9,8 @@ RetrainingError
 │   └── ArtifactIntegrityError   act: platform
 └── TransientError               a retry may help
     ├── StorageUnavailableError  act: platform
-    └── PointerMovedError        act: nobody, the retry reads again
+    ├── PointerMovedError        act: nobody, the retry reads again
+    └── GoldenCheckError         act: platform
 
 Leaves are raised, never the classes between. Every constructor hands all its arguments to `Exception`, so that an
 error survives the pickling between processes.
@@ -96,21 +97,25 @@ class TrainingDivergedError(PermanentError):
     """The loss became NaN or infinite; the modeller must change the recipe.
 
     Attributes:
-        candidate: Name of the candidate.
+        candidate: Name of the candidate, or what else was trained.
         epoch: First epoch with a loss that is not finite, from 1.
         seed: The seed that repeats it.
+        cure: What to change.
     """
 
-    def __init__(self, candidate: str, epoch: int, seed: int) -> None:
-        super().__init__(candidate, epoch, seed)
+    def __init__(
+        self, candidate: str, epoch: int, seed: int, cure: str = "training.learning_rate or the head's weight_decay"
+    ) -> None:
+        super().__init__(candidate, epoch, seed, cure)
         self.candidate = candidate
         self.epoch = epoch
         self.seed = seed
+        self.cure = cure
 
     def __str__(self) -> str:
         return (
-            f"The loss of candidate {self.candidate!r} was not finite at epoch {self.epoch} (seed {self.seed}). "
-            "Lower training.learning_rate or the head's weight_decay in the classifier's YAML."
+            f"The loss of {self.candidate!r} was not finite at epoch {self.epoch} (seed {self.seed}). "
+            f"Lower {self.cure} in the classifier's YAML."
         )
 
 
@@ -169,4 +174,28 @@ class PointerMovedError(TransientError):
     def __str__(self) -> str:
         return (
             f"{self.uri} was moved by another writer since it was read. Nothing was overwritten; the retry reads again."
+        )
+
+
+class GoldenCheckError(TransientError):
+    """A worker's network does not give the expected vectors for fixed images; another worker may.
+
+    Attributes:
+        runs_on: What runs the network and where.
+        difference: Largest distance from an expected vector, as a share of its length; NaN where a number is none.
+        tolerance: What it may be.
+    """
+
+    def __init__(self, runs_on: str, difference: float, tolerance: float) -> None:
+        super().__init__(runs_on, difference, tolerance)
+        self.runs_on = runs_on
+        self.difference = difference
+        self.tolerance = tolerance
+
+    def __str__(self) -> str:
+        return (
+            f"{self.runs_on} gives wrong vectors for the golden images: they differ by {self.difference:.3g} of their "
+            f"length from the expected ones, which is not within {self.tolerance:g}. This worker stored nothing. Free "
+            "its accelerator's memory and check its driver, or let another worker retry; where precision is mixed and "
+            "every worker fails, set embedding.precision to float32."
         )

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from include.retraining import steps
-from include.retraining.artifacts import PromotionDecision
-from include.retraining.run import DECISION, Run
+from include.retraining.artifacts import EmbeddingPlan, PromotionDecision
+from include.retraining.run import DECISION, EMBEDDING_PLAN, SNAPSHOT, Run
 
 Item = TypeVar("Item")
 
@@ -58,6 +58,52 @@ def take_in(run: Run, listings: list[str], *, register_baseline: bool, progress:
     )
 
 
+def embed(run: Run, snapshot: str, progress: Progress) -> str:
+    """Makes the vectors of a frozen dataset; returns the URI of the record that later stages read them by.
+
+    Args:
+        run: What and where.
+        snapshot: What `steps.freeze_snapshot` returned.
+        progress: Told before and after each part of a step; of vectors, how many of how many are there.
+
+    Raises:
+        RetrainingError: As the steps do.
+    """
+    extractor = _one("choose_extractor", lambda: steps.choose_extractor(run), progress)
+    if run.config.fine_tune is not None:
+        chosen = extractor
+        extractor = _one("fine_tune_backbone", lambda: steps.fine_tune_backbone(run, chosen, snapshot), progress)
+    shards = _one("plan_shards", lambda: steps.plan_shards(run, snapshot, extractor), progress)
+    plan = run.recall(EMBEDDING_PLAN, EmbeddingPlan)
+    done = 0
+    for shard in shards:
+        before = done
+
+        def tell(n_done: int, n_images: int, before: int = before) -> None:
+            nonlocal done
+            done = before + n_images
+            progress("extract_embeddings", before + n_done, plan.n_missing)
+
+        steps.extract_embeddings(run, shard.uri, extractor, progress=tell)
+    return _one("gather_embeddings", lambda: steps.gather_embeddings(run, snapshot, extractor), progress)
+
+
+def embed_accepted(run: Run, progress: Progress) -> str:
+    """Makes the vectors of everything that was accepted up to the end of the window; returns as `embed` does.
+
+    Args:
+        run: What and where.
+        progress: As in `embed`.
+
+    Raises:
+        RetrainingError: As the steps do.
+    """
+    from include.retraining.dataset.snapshot import freeze  # loads pandas
+
+    snapshot = _one("freeze_snapshot", lambda: run.record(SNAPSHOT, freeze(run)), progress)
+    return embed(run, snapshot, progress)
+
+
 def retrain(run: Run, *, allowed: bool, register_baseline: bool = False, progress: Progress) -> Outcome:
     """Retrains one classifier, from its deliveries to the decision on a promotion.
 
@@ -83,18 +129,22 @@ def retrain(run: Run, *, allowed: bool, register_baseline: bool = False, progres
 
 def _train_and_decide(run: Run, intake: str, progress: Progress, *, allowed: bool) -> None:
     snapshot = _one("freeze_snapshot", lambda: steps.freeze_snapshot(run, intake), progress)
-    shards = _one("plan_shards", lambda: steps.plan_shards(run, snapshot), progress)
-    _each("extract_embeddings", shards, lambda shard: steps.extract_embeddings(run, shard), progress)
-    _one("doubt_labels", lambda: steps.doubt_labels(run, snapshot), progress)
-    resampling = _one("plan_resampling", lambda: steps.plan_resampling(run, snapshot), progress)
+    embedding = embed(run, snapshot, progress)
+    _one("doubt_labels", lambda: steps.doubt_labels(run, snapshot, embedding), progress)
+    resampling = _one("plan_resampling", lambda: steps.plan_resampling(run, snapshot, embedding), progress)
     names = [candidate.name for candidate in run.config.candidates]
     candidates = _each(
-        "train_candidate", names, lambda name: steps.train_candidate(run, name, snapshot, resampling), progress
+        "train_candidate",
+        names,
+        lambda name: steps.train_candidate(run, name, snapshot, embedding, resampling),
+        progress,
     )
     selection = _one("select_challenger", lambda: steps.select_challenger(run, candidates), progress)
-    version = _one("export_model", lambda: steps.export_model(run, selection, snapshot, resampling), progress)
+    version = _one(
+        "export_model", lambda: steps.export_model(run, selection, snapshot, embedding, resampling), progress
+    )
     evaluation = _one(
-        "evaluate_challenger", lambda: steps.evaluate_challenger(run, version, selection, snapshot), progress
+        "evaluate_challenger", lambda: steps.evaluate_challenger(run, version, selection, snapshot, embedding), progress
     )
     decision = _one("decide_promotion", lambda: steps.decide_promotion(run, evaluation, allowed=allowed), progress)
     if run.load(decision, PromotionDecision).approved:

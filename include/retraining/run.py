@@ -17,6 +17,9 @@ Record = TypeVar("Record")
 
 INTAKE = "intake.json"
 SNAPSHOT = "snapshot.json"
+EXTRACTOR_CHOICE = "extractor_choice.json"
+EXTRACTOR = "extractor.json"
+EMBEDDING_PLAN = "embedding_plan.json"
 EMBEDDING = "embedding.json"
 LABEL_DOUBTS = "label_doubts.json"
 RESAMPLING = "resampling.json"

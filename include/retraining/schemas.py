@@ -84,5 +84,28 @@ SNAPSHOT = pa.schema(
 )
 """A frozen dataset, sorted by image id; an image id occurs once."""
 
+PACK_INDEX = pa.schema(
+    {
+        "bytes_sha256": pa.binary(32),  # of the image's file
+        "offset": pa.int64(),  # where in the pack it begins
+        "size_bytes": pa.int64(),
+    }
+)
+"""What lies in a pack, one row an image, in the order of the pack."""
+
+SHARD = pa.schema(
+    {
+        "image_id": pa.string(),
+        "key": pa.string(),  # of the delivered object
+        "bytes_sha256": pa.string(),
+        "pack": pa.string(),  # key of a pack with the same bytes, or empty
+        "offset": pa.int64(),  # where they begin in it
+        "size_bytes": pa.int64(),  # 0 where no pack holds them
+        "label": pa.string(),  # of the shard, the same in every row
+        "view": pa.int32(),  # which augmented view of its images, the same in every row; 0 for the images themselves
+    }
+)
+"""The images of one mapped task, as they lie together in the store."""
+
 PLAN = pa.schema({"base": pa.string(), "neighbour": pa.string(), "step": pa.float64(), "label": pa.string()})
 """A resampling plan: one row a synthetic vector, `base + step × (neighbour − base)`."""

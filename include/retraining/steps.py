@@ -6,13 +6,16 @@ Every step may be killed and repeated: its outputs are named by their content or
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from include.retraining.artifacts import (
     CandidateRecord,
+    EmbeddingRecord,
     EvaluationRecord,
+    ExtractorRecord,
     IntakeRecord,
     Move,
+    PlannedShard,
     PromotionDecision,
     ResamplingRecord,
     SelectionRecord,
@@ -22,7 +25,10 @@ from include.retraining.artifacts import (
 from include.retraining.run import (
     DECISION,
     EMBEDDING,
+    EMBEDDING_PLAN,
     EVALUATION,
+    EXTRACTOR,
+    EXTRACTOR_CHOICE,
     INTAKE,
     LABEL_DOUBTS,
     PROMOTION,
@@ -105,37 +111,75 @@ def freeze_snapshot(run: Run, intake_uri: str) -> str:
     return run.record(SNAPSHOT, freeze(run))
 
 
-def plan_shards(run: Run, snapshot_uri: str) -> list[str]:
-    """Finds the images that have no vector yet; returns the URIs of the shards, none if every vector is stored."""
-    from include.retraining.embedding.shards import keep_shard, plan
+def choose_extractor(run: Run) -> str:
+    """Finds out with which weights the network makes this run's vectors; returns the URI of the extractor's record."""
+    from include.retraining.embedding.fine_tuning.choice import choose_extractor as choose
 
-    record, shards = plan(run, run.load(snapshot_uri, SnapshotRecord).uri)
-    run.record(EMBEDDING, record)
-    return [keep_shard(run, index, shard) for index, shard in enumerate(shards)]
+    return run.record(EXTRACTOR_CHOICE, choose(run))
 
 
-def extract_embeddings(run: Run, shard_uri: str) -> str:
-    """Computes the vectors of one shard; returns the URI of the part that holds them."""
-    from include.retraining.embedding.shards import Shard, extract
+def fine_tune_backbone(run: Run, extractor_uri: str, snapshot_uri: str) -> str:
+    """Trains the network on the train images where it is due; returns the URI of the extractor's record."""
+    from include.retraining.embedding.fine_tuning.training import fine_tune
 
-    return extract(run, run.load(shard_uri, Shard))
+    choice = run.load(extractor_uri, ExtractorRecord)
+    if not choice.fine_tune_because:
+        return extractor_uri
+    return run.record(EXTRACTOR, fine_tune(run, choice, run.load(snapshot_uri, SnapshotRecord)))
 
 
-def doubt_labels(run: Run, snapshot_uri: str) -> str:
+def plan_shards(run: Run, snapshot_uri: str, extractor_uri: str) -> list[PlannedShard]:
+    """Finds the images that have no vector yet; returns the shards, none if every vector is stored."""
+    from include.retraining.embedding.extraction.shards import keep_shard, plan
+
+    extractor = run.load(extractor_uri, ExtractorRecord)
+    record, shards = plan(run, run.load(snapshot_uri, SnapshotRecord).uri, extractor)
+    run.record(EMBEDDING_PLAN, record)
+    return [PlannedShard(keep_shard(run, index, shard), shard.label) for index, shard in enumerate(shards)]
+
+
+def extract_embeddings(
+    run: Run, shard_uri: str, extractor_uri: str, *, progress: Callable[[int, int], None] | None = None
+) -> str:
+    """Computes the vectors of one shard; returns the URI under which they are stored.
+
+    Args:
+        run: What and where.
+        shard_uri: Of the shard.
+        extractor_uri: Of the extractor's record.
+        progress: Told how many of how many images are done; by default the log is.
+    """
+    from include.retraining.embedding.extraction.extraction import extract
+    from include.retraining.embedding.extraction.shards import recall_shard
+
+    return extract(run, recall_shard(run, shard_uri), run.load(extractor_uri, ExtractorRecord), progress=progress)
+
+
+def gather_embeddings(run: Run, snapshot_uri: str, extractor_uri: str) -> str:
+    """Makes sure that every vector is stored; returns the URI of the record that later stages read them by."""
+    from include.retraining.embedding.gathering import gather
+
+    snapshot = run.load(snapshot_uri, SnapshotRecord)
+    return run.record(EMBEDDING, gather(run, snapshot.uri, run.load(extractor_uri, ExtractorRecord)))
+
+
+def doubt_labels(run: Run, snapshot_uri: str, embedding_uri: str) -> str:
     """Lists the images whose label their vectors contradict; returns the URI of the list's record."""
     from include.retraining.label_quality.doubts import doubt_labels as doubt
 
-    return run.record(LABEL_DOUBTS, doubt(run, run.load(snapshot_uri, SnapshotRecord).uri))
+    snapshot = run.load(snapshot_uri, SnapshotRecord)
+    return run.record(LABEL_DOUBTS, doubt(run, snapshot.uri, run.load(embedding_uri, EmbeddingRecord)))
 
 
-def plan_resampling(run: Run, snapshot_uri: str) -> str:
+def plan_resampling(run: Run, snapshot_uri: str, embedding_uri: str) -> str:
     """Plans SMOTE on the train vectors; returns the URI of the plan's record."""
     from include.retraining.balancing.resampling import resample
 
-    return run.record(RESAMPLING, resample(run, run.load(snapshot_uri, SnapshotRecord).uri))
+    snapshot = run.load(snapshot_uri, SnapshotRecord)
+    return run.record(RESAMPLING, resample(run, snapshot.uri, run.load(embedding_uri, EmbeddingRecord)))
 
 
-def train_candidate(run: Run, name: str, snapshot_uri: str, resampling_uri: str) -> str:
+def train_candidate(run: Run, name: str, snapshot_uri: str, embedding_uri: str, resampling_uri: str) -> str:
     """Trains one candidate; returns the URI of its record."""
     from include.retraining.training.candidates import candidate_of, train
 
@@ -143,6 +187,7 @@ def train_candidate(run: Run, name: str, snapshot_uri: str, resampling_uri: str)
         run,
         candidate_of(run.config, name),
         run.load(snapshot_uri, SnapshotRecord),
+        run.load(embedding_uri, EmbeddingRecord),
         run.load(resampling_uri, ResamplingRecord),
     )
     return run.record(f"candidates/{record.strategy}-{record.head}.json", record)
@@ -155,7 +200,7 @@ def select_challenger(run: Run, candidate_uris: Sequence[str]) -> str:
     return run.record(SELECTION, select([run.load(uri, CandidateRecord) for uri in candidate_uris]))
 
 
-def export_model(run: Run, selection_uri: str, snapshot_uri: str, resampling_uri: str) -> str:
+def export_model(run: Run, selection_uri: str, snapshot_uri: str, embedding_uri: str, resampling_uri: str) -> str:
     """Publishes the challenger as a model version; returns the URI of the version's record."""
     from include.retraining.training.export import export
 
@@ -163,12 +208,13 @@ def export_model(run: Run, selection_uri: str, snapshot_uri: str, resampling_uri
         run,
         run.load(selection_uri, SelectionRecord).candidates[0],
         run.load(snapshot_uri, SnapshotRecord),
+        run.load(embedding_uri, EmbeddingRecord),
         run.load(resampling_uri, ResamplingRecord),
     )
     return run.record(VERSION, version)
 
 
-def evaluate_challenger(run: Run, version_uri: str, selection_uri: str, snapshot_uri: str) -> str:
+def evaluate_challenger(run: Run, version_uri: str, selection_uri: str, snapshot_uri: str, embedding_uri: str) -> str:
     """Scores challenger and champion on the same test rows; returns the URI of the evaluation."""
     from include.retraining.evaluation.comparison import evaluate
 
@@ -177,6 +223,7 @@ def evaluate_challenger(run: Run, version_uri: str, selection_uri: str, snapshot
         run.load(version_uri, VersionRecord),
         run.load(selection_uri, SelectionRecord),
         run.load(snapshot_uri, SnapshotRecord),
+        run.load(embedding_uri, EmbeddingRecord),
     )
     return run.record(EVALUATION, evaluation)
 

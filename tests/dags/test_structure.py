@@ -25,15 +25,29 @@ EDGES = {
     "intake.quarantine_images": {"intake.accept_batch"},
     "intake.accept_batch": {"dataset.freeze_snapshot"},
     "dataset.freeze_snapshot": {
+        "embedding.choose_extractor",
         "embedding.plan_shards",
+        "embedding.gather_embeddings",
         "embedding.doubt_labels",
         "balancing.plan_resampling",
         "training.train_candidate",
         "training.export_model",
         "evaluation.evaluate_challenger",
     },
+    "embedding.choose_extractor": {
+        "embedding.plan_shards",
+        "embedding.extract_embeddings",
+        "embedding.gather_embeddings",
+    },
     "embedding.plan_shards": {"embedding.extract_embeddings"},
-    "embedding.extract_embeddings": {"embedding.doubt_labels", "balancing.plan_resampling"},
+    "embedding.extract_embeddings": {"embedding.gather_embeddings"},
+    "embedding.gather_embeddings": {
+        "embedding.doubt_labels",
+        "balancing.plan_resampling",
+        "training.train_candidate",
+        "training.export_model",
+        "evaluation.evaluate_challenger",
+    },
     "embedding.doubt_labels": {"publish_report"},
     "balancing.plan_resampling": {"training.train_candidate", "training.export_model"},
     "training.train_candidate": {"training.select_challenger"},
@@ -47,7 +61,8 @@ EDGES = {
 }
 STAGES = ["intake", "dataset", "embedding", "balancing", "training", "evaluation", "promotion"]
 NOT_STEPS = {"resolve_window", "await_delivery", "approve_promotion"}
-AFTER_EMBEDDING = {"embedding.doubt_labels", "balancing.plan_resampling"}
+AFTER_SHARDS = "embedding.gather_embeddings"
+ONLY_WHERE_FINE_TUNED = {"fine_tune_backbone"}
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +85,8 @@ def test_the_groups_are_the_stages_between_the_window_and_the_report(dag):
 def test_the_tasks_are_the_steps_by_name():
     names = {task_id.rsplit(".", 1)[-1] for task_id in EDGES} - NOT_STEPS
 
-    assert names == {name for name, it in vars(steps).items() if getattr(it, "__module__", "") == steps.__name__}
+    found = {name for name, it in vars(steps).items() if getattr(it, "__module__", "") == steps.__name__}
+    assert names | ONLY_WHERE_FINE_TUNED == found
 
 
 def test_only_embedding_asks_for_an_accelerator(dag):
@@ -79,14 +95,30 @@ def test_only_embedding_asks_for_an_accelerator(dag):
     assert {task.queue for task in dag.tasks} == {"gpu", "default"}
 
 
+def test_a_recipe_that_fine_tunes_has_the_network_trained_before_its_vectors_are_planned(tmp_path, monkeypatch):
+    occasion = {"when": "every_runs", "runs": 3}
+    write_recipe(tmp_path, make_config("flowers", fine_tune={"occasion": occasion}))
+    monkeypatch.setenv("RETRAIN_CLASSIFIERS", str(tmp_path))
+
+    tuned = read_dags().dags["retrain_flowers"].get_task("embedding.fine_tune_backbone")
+
+    assert tuned.upstream_task_ids == {"embedding.choose_extractor", "dataset.freeze_snapshot"}
+    assert tuned.downstream_task_ids == {
+        "embedding.plan_shards",
+        "embedding.extract_embeddings",
+        "embedding.gather_embeddings",
+    }
+    assert (tuned.queue, tuned.pool) == ("gpu", "gpu")
+
+
 def test_no_task_names_an_executor_so_that_the_dag_runs_under_any(dag):
     assert {task.executor for task in dag.tasks} == {None}
 
 
-def test_what_follows_on_embedding_goes_on_where_no_image_needed_a_vector_and_all_others_need_success(dag):
+def test_what_follows_on_the_shards_goes_on_where_no_image_needed_a_vector_and_all_others_need_success(dag):
     rules = {task.task_id: task.trigger_rule.value for task in dag.tasks}
 
-    assert {rules.pop(task_id) for task_id in AFTER_EMBEDDING} == {"none_failed_min_one_success"}
+    assert rules.pop(AFTER_SHARDS) == "none_failed_min_one_success"
     assert rules.pop("publish_report") == "all_done_setup_success"
     assert set(rules.values()) == {"all_success"}
 
@@ -225,5 +257,5 @@ def test_a_task_is_a_few_lines():
 
     lines = {task.name: task.end_lineno - task.body[0].end_lineno for task in tasks if task.end_lineno}
 
-    assert len(lines) == len(EDGES) - 2  # the sensor and the approval are operators
+    assert len(lines) == len(EDGES) - 2 + len(ONLY_WHERE_FINE_TUNED)  # the sensor and the approval are operators
     assert {name: count for name, count in lines.items() if count > 8} == {}

@@ -15,7 +15,7 @@ from typing import Any
 
 from include.orchestration import runs
 from include.retraining import steps
-from include.retraining.artifacts import Move, PromotionDecision
+from include.retraining.artifacts import Move, PlannedShard, PromotionDecision
 from include.retraining.errors import DataContractError, StorageUnavailableError
 from include.retraining.run import DECISION, Run
 from include.retraining.storage import layout
@@ -31,8 +31,11 @@ RESULTS = {
     "quarantine_images": "verdicts after quarantine",
     "accept_batch": "intake",
     "freeze_snapshot": "snapshot",
-    "plan_shards": ["shard-0"],
-    "extract_embeddings": "part",
+    "choose_extractor": "extractor",
+    "fine_tune_backbone": "tuned extractor",
+    "plan_shards": [PlannedShard("shard-0", "shard 1/1 · 5 images")],
+    "extract_embeddings": "parts",
+    "gather_embeddings": "embedding",
     "doubt_labels": "doubts",
     "plan_resampling": "resampling",
     "train_candidate": "candidate",

@@ -22,11 +22,11 @@ from demo.delivery import DAYS, DailyBatch, deliver, make_batches
 from embedded.settings import REPOSITORY
 from embedded.stack import EmbeddedStack
 from include.retraining import journal, registry
-from include.retraining.artifacts import EmbeddingRecord, IntakeRecord, Window
+from include.retraining.artifacts import EmbeddingPlan, IntakeRecord, Window
 from include.retraining.command_line.environment import store_from
 from include.retraining.config import load_classifier
 from include.retraining.pipeline import retrain
-from include.retraining.run import EMBEDDING, INTAKE, Run, run_key
+from include.retraining.run import EMBEDDING_PLAN, INTAKE, Run, run_key
 from include.retraining.storage import layout
 from include.retraining.storage.base import ObjectStore
 from include.retraining.storage.memory import InMemoryStore
@@ -245,7 +245,7 @@ def test_a_repeated_run_embeds_nothing_and_promotes_nothing(
 
     assert run.state == "success"
     states = {task.task_id: task.state for task in client.task_instances(DAG_ID, run.run_id)}
-    embedding = read_record(store, f"{layout.run(CLASSIFIER, run_key(run.run_id))}{EMBEDDING}", EmbeddingRecord)
+    embedding = read_record(store, f"{layout.run(CLASSIFIER, run_key(run.run_id))}{EMBEDDING_PLAN}", EmbeddingPlan)
     assert embedding.n_missing == 0
     assert embedding.n_stored == embedding.n_images
     assert states["promotion.promote_challenger"] == "skipped"

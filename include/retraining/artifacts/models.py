@@ -1,29 +1,10 @@
-"""What embedding, balancing, training and evaluation leave behind."""
+"""What balancing, training and evaluation leave behind."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-
-
-@dataclass(frozen=True)
-class EmbeddingRecord:
-    """What a snapshot's vectors cost.
-
-    Attributes:
-        fingerprint: Digest of all that decides the numbers of a vector.
-        n_images: Images in the snapshot.
-        n_stored: Vectors that were there already.
-        n_missing: Vectors that this run has to compute.
-        components: What the fingerprint is made of.
-    """
-
-    fingerprint: str
-    n_images: int
-    n_stored: int
-    n_missing: int
-    components: Mapping[str, str]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 
@@ -38,6 +38,7 @@ class PromotionDecision:
         decided_at: When that run started.
         window_end: End of the challenger's data window.
         metrics: The challenger's key metrics on the test rows.
+        recall: The challenger's recall on them by label; empty in entries of a journal from before it was kept.
     """
 
     classifier: str
@@ -51,6 +52,7 @@ class PromotionDecision:
     decided_at: datetime
     window_end: datetime
     metrics: Mapping[str, float | None]
+    recall: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

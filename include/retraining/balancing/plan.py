@@ -35,23 +35,23 @@ class Plan:
         labels: np.ndarray = self.rows["label"].to_numpy()
         return labels
 
-    def interpolate(self, X: np.ndarray, image_ids: np.ndarray) -> np.ndarray:
+    def interpolate(self, X: np.ndarray, row_ids: np.ndarray) -> np.ndarray:
         """Returns the synthetic vectors.
 
         They are computed as imbalanced-learn computes them: difference in the vectors' type, step and sum in float64,
         then a cast back (Chawla et al., 2002, "SMOTE", section 4.2).
 
         Args:
-            X: Vectors of the train images, shape `(n_samples, n_features)`.
-            image_ids: Their ids, shape `(n_samples,)`.
+            X: Vectors of the train images and their views, shape `(n_samples, n_features)`.
+            row_ids: Their ids, shape `(n_samples,)`.
 
         Returns:
             Shape `(n_synthetic, n_features)`, of the type of `X`.
 
         Raises:
-            ArtifactIntegrityError: If a parent is not among the ids: only train images may be parents.
+            ArtifactIntegrityError: If a parent is not among the ids: only train rows may be parents.
         """
-        position = pd.Index(image_ids)
+        position = pd.Index(row_ids)
         base = position.get_indexer(self.rows["base"])
         neighbour = position.get_indexer(self.rows["neighbour"])
         strangers = int((base < 0).sum() + (neighbour < 0).sum())

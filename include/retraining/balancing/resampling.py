@@ -7,21 +7,22 @@ import logging
 import numpy as np
 import pandas as pd
 
-from include.retraining.artifacts import ResamplingRecord
+from include.retraining.artifacts import EmbeddingRecord, ResamplingRecord
 from include.retraining.balancing.plan import Plan, publish_plan
 from include.retraining.balancing.smote import Resampling, plan_smote
 from include.retraining.dataset.snapshot import read_snapshot, rows_of
-from include.retraining.embedding.fingerprint import fingerprint, fingerprint_components
+from include.retraining.embedding.features import image_of, read_train_features
 from include.retraining.embedding.scaling import fit_scaler
-from include.retraining.embedding.vectors import read_vectors
 from include.retraining.errors import ArtifactIntegrityError
 from include.retraining.run import Run
 
 logger = logging.getLogger(__name__)
 
 
-def resample(run: Run, snapshot_uri: str) -> ResamplingRecord:
+def resample(run: Run, snapshot_uri: str, embeddings: EmbeddingRecord) -> ResamplingRecord:
     """Plans SMOTE over the standard scores of the train vectors, and publishes the plan.
+
+    Augmented views of train images, where the recipe asks for them, are rows like others: they may be parents.
 
     Neighbours are searched among standard scores, so that no feature outweighs the others by its unit.
 
@@ -33,16 +34,17 @@ def resample(run: Run, snapshot_uri: str) -> ResamplingRecord:
     """
     snapshot = read_snapshot(run.store, snapshot_uri)
     train = rows_of(snapshot, "train")
-    X = read_vectors(run.store, fingerprint(fingerprint_components(run.config.embedding)), list(train["image_id"]))
+    features = read_train_features(run.store, embeddings, list(train["image_id"]))
+    labels = train["label"].to_numpy()[features.image]
     balancing = run.config.balancing
     resampling = plan_smote(
-        fit_scaler(X).transform(X),
-        train["label"].to_numpy(),
-        train["image_id"].to_numpy(),
+        fit_scaler(features.X).transform(features.X),
+        labels,
+        features.row_ids,
         k_neighbors=balancing.k_neighbors,
         seed=balancing.seed,
     )
-    before = train["label"].value_counts()
+    before = pd.Series(labels).value_counts()
     after = before.add(resampling.plan.rows["label"].value_counts(), fill_value=0).astype(int)
     _check(resampling.plan, train, after)
     for warning in resampling.warnings:
@@ -67,7 +69,7 @@ def _check(plan: Plan, train: pd.DataFrame, after: pd.Series) -> None:
     """Refuses a plan that leaks or does not balance. It is checked in every run, not only in tests."""
     label_of = train.set_index("image_id")["label"]
     for parent in ("base", "neighbour"):
-        found = plan.rows[parent].map(label_of)
+        found = plan.rows[parent].map(image_of).map(label_of)
         strangers = int(np.count_nonzero(found.to_numpy() != plan.rows["label"].to_numpy()))
         if strangers:
             raise ArtifactIntegrityError(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
-from include.retraining.command_line import intake, models, quarantine, runs
+from include.retraining.command_line import embed, intake, models, quarantine, runs
 from include.retraining.command_line.environment import classifiers_directory, store_from
 from include.retraining.config import load_classifier
 from include.retraining.errors import RetrainingError
@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
     _add_intake(commands)
+    _add_embed(commands)
     _add_quarantine(commands)
     _add_models(commands)
     return parser
@@ -73,6 +74,15 @@ def _add_intake(commands: _Commands) -> None:
     _add_day(alone)
     _add_register_baseline(alone)
     alone.set_defaults(command=intake.intake)
+
+
+def _add_embed(commands: _Commands) -> None:
+    vectors = commands.add_parser("embed", help="make the vectors of what was accepted, and train nothing")
+    _common(vectors)
+    vectors.add_argument(
+        "day", type=_day, metavar="DAY", help="last day whose accepted images count, such as 2026-01-05"
+    )
+    vectors.set_defaults(command=embed.embed)
 
 
 def _add_quarantine(commands: _Commands) -> None:

@@ -5,6 +5,18 @@ Light on purpose: Dag files read it when they are parsed.
 
 from __future__ import annotations
 
+from include.retraining.config.embedding import (
+    EXTRACTOR_NAMES,
+    Augmentation,
+    EmbeddingConfig,
+    ExtractorName,
+    ImageDataGeneratorAugmentation,
+    KerasAugmentation,
+    Pooling,
+    Precision,
+    Runtime,
+    StoredType,
+)
 from include.retraining.config.expectations import (
     CountRule,
     DriftRule,
@@ -15,6 +27,7 @@ from include.retraining.config.expectations import (
     RangeRule,
     Rule,
 )
+from include.retraining.config.fine_tuning import EveryRuns, FineTuneConfig, Occasion, RecallFell
 from include.retraining.config.gates import (
     CalibrationGate,
     FloorGate,
@@ -36,13 +49,13 @@ from include.retraining.config.training import (
     BalancingConfig,
     Candidate,
     DatasetConfig,
-    EmbeddingConfig,
     HeadConfig,
     Strategy,
     TrainingConfig,
 )
 
 __all__ = [
+    "Augmentation",
     "BalancingConfig",
     "CalibrationGate",
     "Candidate",
@@ -51,22 +64,34 @@ __all__ = [
     "DIRECTORY",
     "DatasetConfig",
     "DriftRule",
+    "EXTRACTOR_NAMES",
     "EmbeddingConfig",
+    "EveryRuns",
     "ExpectationsConfig",
+    "ExtractorName",
+    "FineTuneConfig",
     "FloorGate",
     "FractionRule",
     "GateConfig",
     "GatedMetric",
     "Handling",
     "HeadConfig",
+    "ImageDataGeneratorAugmentation",
     "ImagePolicy",
     "IntakeConfig",
+    "KerasAugmentation",
     "LabelDriftRule",
     "NonInferiorGate",
+    "Occasion",
     "OptionalRule",
+    "Pooling",
+    "Precision",
     "RangeRule",
+    "RecallFell",
     "Rule",
+    "Runtime",
     "ScheduleConfig",
+    "StoredType",
     "Strategy",
     "TestRowsGate",
     "TrainingConfig",

@@ -11,7 +11,9 @@ import yaml
 from croniter import croniter
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from include.retraining.config.embedding import EmbeddingConfig
 from include.retraining.config.expectations import ExpectationsConfig
+from include.retraining.config.fine_tuning import FineTuneConfig
 from include.retraining.config.gates import GateConfig
 from include.retraining.config.intake import IntakeConfig
 from include.retraining.config.section import Section
@@ -19,7 +21,6 @@ from include.retraining.config.training import (
     BalancingConfig,
     Candidate,
     DatasetConfig,
-    EmbeddingConfig,
     TrainingConfig,
 )
 from include.retraining.errors import ConfigurationError
@@ -54,6 +55,7 @@ class ClassifierConfig(Section):
     expectations: ExpectationsConfig = ExpectationsConfig()
     dataset: DatasetConfig = DatasetConfig()
     embedding: EmbeddingConfig = EmbeddingConfig()
+    fine_tune: FineTuneConfig | None = Field(None, description="When and how the network is fine-tuned; null: never.")
     balancing: BalancingConfig = BalancingConfig()
     training: TrainingConfig
     gates: tuple[GateConfig, ...] = Field(min_length=1, description="All must hold before a challenger is promoted.")

@@ -1,4 +1,4 @@
-"""What the recipe says of splits, vectors, balancing and candidates."""
+"""What the recipe says of splits, balancing and candidates."""
 
 from __future__ import annotations
 
@@ -39,20 +39,6 @@ class DatasetConfig(Section):
         if self.validation_fraction + self.test_fraction >= 1:
             raise ValueError("validation_fraction + test_fraction must be below 1, or no row is left to train on")
         return self
-
-
-class EmbeddingConfig(Section):
-    """How an image becomes a vector."""
-
-    extractor: Literal["efficientnet_lite0"] = Field("efficientnet_lite0", description="Pre-trained network.")
-    image_size: int = Field(96, ge=32, le=600, description="Side in pixels that images are resized to.")
-    layers: tuple[str, ...] = Field(
-        ("block_4", "block_7", "block_10", "block_15", "head"),
-        min_length=1,
-        description="Layers whose average-pooled outputs are concatenated, in this order.",
-    )
-    shard_images: int = Field(2000, ge=1, description="Images that one mapped task embeds.")
-    batch_size: int = Field(64, ge=1, description="Images in one call of the network.")
 
 
 class BalancingConfig(Section):

@@ -10,31 +10,42 @@ import json
 from collections.abc import Mapping
 from importlib import metadata
 
+from include.retraining.artifacts import Weights
 from include.retraining.config import EmbeddingConfig
-from include.retraining.embedding import imagenet_weights
+from include.retraining.embedding.networks.architectures import ARCHITECTURES
 from include.retraining.pictures import DECODING
 
-PREPROCESSING = "bilinear antialiased resize without cropping, (x - 127) / 128"
-POOLING = "global average"
+RESIZING = "bilinear antialiased, without cropping"
 
 
-def fingerprint_components(config: EmbeddingConfig) -> dict[str, str]:
+def fingerprint_components(config: EmbeddingConfig, weights: Weights) -> dict[str, str]:
     """Returns what decides the numbers of a vector, without loading a network.
 
-    The batch size is not in it, since it changes no vector (see `Extractor`); nor is the processor, which may change a
-    last bit.
+    The batch size is not in it, since it changes no vector (see `Extractor`); nor are the processor and the runtime,
+    which may change last bits: the golden images (`golden.py`) hold every worker to a tolerance.
     """
+    architecture = ARCHITECTURES[config.extractor]
     return {
         "architecture": config.extractor,
-        "weights_sha256": imagenet_weights.SHA256,
+        "weights": weights.sha256,
         "decoding": DECODING,
-        "preprocessing": PREPROCESSING,
+        "resizing": RESIZING,
         "image_size": str(config.image_size),
-        "layers": ",".join(config.layers),
-        "pooling": POOLING,
+        "preprocessing": architecture.preprocessing,
+        "layers": ",".join(config.layers or architecture.layers),
+        "pooling": config.pooling,
+        "normalisation": config.normalisation,
+        "precision": config.precision,
+        "stored_as": config.stored_as,
         "keras": metadata.version("keras"),
         "tensorflow": metadata.version("tensorflow"),
     }
+
+
+def view_components(components: Mapping[str, str], config: EmbeddingConfig, view: int) -> dict[str, str]:
+    """Returns what decides the numbers of the vectors of one augmented view, from 1."""
+    changes = json.dumps(config.augmentation.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return {**components, "augmentation": changes, "view": str(view)}
 
 
 def fingerprint(components: Mapping[str, str]) -> str:

@@ -9,14 +9,14 @@ import numpy as np
 from include.retraining.artifacts import (
     CandidateRecord,
     ClassificationMetrics,
+    EmbeddingRecord,
     EvaluationRecord,
     SelectionRecord,
     SnapshotRecord,
     VersionRecord,
 )
 from include.retraining.dataset.snapshot import read_snapshot, rows_of
-from include.retraining.embedding.fingerprint import fingerprint, fingerprint_components
-from include.retraining.embedding.vectors import read_vectors
+from include.retraining.embedding.features import read_features
 from include.retraining.errors import InsufficientDataError
 from include.retraining.evaluation.scoring import test_digest, version_scores
 from include.retraining.metrics import classification_metrics
@@ -31,7 +31,11 @@ logger = logging.getLogger(__name__)
 
 
 def evaluate(
-    run: Run, version: VersionRecord, selection: SelectionRecord, snapshot: SnapshotRecord
+    run: Run,
+    version: VersionRecord,
+    selection: SelectionRecord,
+    snapshot: SnapshotRecord,
+    embeddings: EmbeddingRecord,
 ) -> EvaluationRecord:
     """Scores the challenger, the champion and, for the report only, every candidate on the snapshot's test rows.
 
@@ -62,7 +66,9 @@ def evaluate(
         champion_window_end=pointer.window_end if pointer else None,
         champion=champion,
         is_same_model=pointer is not None and _model_digest(run, pointer.version) == _model_digest(run, version.name),
-        candidates=_all_candidates(run, selection.candidates, list(rows["image_id"]), y_true),
+        candidates=_all_candidates(
+            run, selection.candidates, read_features(run.store, embeddings, list(rows["image_id"])), y_true
+        ),
     )
 
 
@@ -71,10 +77,9 @@ def _model_digest(run: Run, version: str) -> str:
 
 
 def _all_candidates(
-    run: Run, records: tuple[CandidateRecord, ...], image_ids: list[str], y_true: np.ndarray
+    run: Run, records: tuple[CandidateRecord, ...], X_test: np.ndarray, y_true: np.ndarray
 ) -> dict[str, ClassificationMetrics]:
     """Returns the test metrics of every candidate from stored vectors. The challenger is chosen long before."""
-    X_test = read_vectors(run.store, fingerprint(fingerprint_components(run.config.embedding)), image_ids)
     return {
         record.name: classification_metrics(
             y_true, read_head(run.store, record.uri).predict_proba(X_test), run.config.labels

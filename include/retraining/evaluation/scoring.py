@@ -8,7 +8,7 @@ import logging
 import numpy as np
 import pandas as pd
 
-from include.retraining.embedding.images import read_images
+from include.retraining.dataset.images import image_refs, locality_order, read_images
 from include.retraining.errors import ArtifactIntegrityError, ConfigurationError
 from include.retraining.registry import LABELS, MODEL
 from include.retraining.run import Run
@@ -71,7 +71,9 @@ def _predict(run: Run, prefix: str, rows: pd.DataFrame) -> np.ndarray:
     from include.retraining.training.inference import predict_proba  # both load TensorFlow: seconds
     from include.retraining.training.keras_file import from_bytes
 
-    images = list(read_images(run.store, list(rows["key"]), list(rows["bytes_sha256"])))
+    refs = locality_order(image_refs(run.store, run.classifier, rows))
+    by_id = dict(zip((ref.image_id for ref in refs), read_images(run.store, refs), strict=True))
+    images = [by_id[image_id] for image_id in rows["image_id"]]
     return predict_proba(from_bytes(read_published(run.store, prefix, MODEL)), images)
 
 

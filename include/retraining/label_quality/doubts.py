@@ -10,10 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from include.retraining.artifacts import LabelDoubt, LabelDoubtsRecord
+from include.retraining.artifacts import EmbeddingRecord, LabelDoubt, LabelDoubtsRecord
 from include.retraining.dataset.snapshot import read_snapshot
-from include.retraining.embedding.fingerprint import fingerprint, fingerprint_components
-from include.retraining.embedding.vectors import read_vectors
+from include.retraining.embedding.features import read_features
 from include.retraining.label_quality.confident_learning import find_doubts
 from include.retraining.label_quality.doubt_list import to_csv
 from include.retraining.label_quality.doubt_sheet import MOST_SHOWN, doubt_sheet
@@ -35,7 +34,7 @@ SHEET = "label_doubts.html"
 MOST_IN_RECORD = 12
 
 
-def doubt_labels(run: Run, snapshot_uri: str) -> LabelDoubtsRecord:
+def doubt_labels(run: Run, snapshot_uri: str, embeddings: EmbeddingRecord) -> LabelDoubtsRecord:
     """Lists the images whose label their vectors contradict.
 
     Train and validation rows are predicted by cross-validation, test rows by a model of all train and validation rows.
@@ -54,18 +53,20 @@ def doubt_labels(run: Run, snapshot_uri: str) -> LabelDoubtsRecord:
     folds = assign_folds(kinship, (rows["split"] == "test").to_numpy())
     judged = judged_classes(y, folds, n_classes=len(labels))
     is_judged = judged[y]
-    doubts = _doubts(run, rows[is_judged].reset_index(drop=True), y[is_judged], folds[is_judged])
+    doubts = _doubts(run, embeddings, rows[is_judged].reset_index(drop=True), y[is_judged], folds[is_judged])
     not_judged = {label: int((y == k).sum()) for k, label in enumerate(labels) if not judged[k]}
     logger.info("label doubts rows=%d doubted=%d not_judged=%s", is_judged.sum(), len(doubts), sorted(not_judged))
     return _publish(run, doubts, n_rows=int(is_judged.sum()), not_judged=not_judged)
 
 
-def _doubts(run: Run, rows: pd.DataFrame, y: np.ndarray, folds: np.ndarray) -> list[LabelDoubt]:
+def _doubts(
+    run: Run, embeddings: EmbeddingRecord, rows: pd.DataFrame, y: np.ndarray, folds: np.ndarray
+) -> list[LabelDoubt]:
     """Returns the doubted rows, the most doubtful first; those that pages show have a picture."""
     if rows.empty:
         return []
     labels = run.config.labels
-    X = read_vectors(run.store, fingerprint(fingerprint_components(run.config.embedding)), list(rows["image_id"]))
+    X = read_features(run.store, embeddings, list(rows["image_id"]))
     probabilities = predict_out_of_sample(X, y, folds, n_classes=len(labels))
     found = find_doubts(y, probabilities)
     doubted = rows.iloc[found.rows]

@@ -49,6 +49,7 @@ def decide(
         decided_at=decided_at,
         window_end=evaluation.window_end,
         metrics={name: getattr(evaluation.challenger, name) for name in KEY_METRICS},
+        recall=evaluation.challenger.recall,
     )
 
 

@@ -7,8 +7,9 @@ from typing import Literal, TypeVar
 
 from include.retraining import registry
 from include.retraining.artifacts import (
-    EmbeddingRecord,
+    EmbeddingPlan,
     EvaluationRecord,
+    ExtractorRecord,
     IntakeRecord,
     LabelDoubtsRecord,
     Lineage,
@@ -24,8 +25,10 @@ from include.retraining.errors import ArtifactIntegrityError
 from include.retraining.reporting.intake_overview import DayOverview, intake_overview
 from include.retraining.run import (
     DECISION,
-    EMBEDDING,
+    EMBEDDING_PLAN,
     EVALUATION,
+    EXTRACTOR,
+    EXTRACTOR_CHOICE,
     INTAKE,
     LABEL_DOUBTS,
     PROMOTION,
@@ -67,6 +70,7 @@ class RunReport:
         intake: What became of the delivery.
         intake_days: The same by day; it is known of a delivery that was refused, too.
         snapshot: The frozen dataset.
+        extractor: What makes the vectors.
         embedding: What the vectors cost.
         label_doubts: Which labels the vectors contradict.
         resampling: What SMOTE does to the classes.
@@ -87,7 +91,8 @@ class RunReport:
     intake: IntakeRecord | None = None
     intake_days: tuple[DayOverview, ...] = ()
     snapshot: SnapshotRecord | None = None
-    embedding: EmbeddingRecord | None = None
+    extractor: ExtractorRecord | None = None
+    embedding: EmbeddingPlan | None = None
     label_doubts: LabelDoubtsRecord | None = None
     resampling: ResamplingRecord | None = None
     selection: SelectionRecord | None = None
@@ -140,7 +145,8 @@ def gather(run: Run) -> RunReport:
         intake=_recall(run, INTAKE, IntakeRecord, problems),
         intake_days=_intake_days(run, problems),
         snapshot=_recall(run, SNAPSHOT, SnapshotRecord, problems),
-        embedding=_recall(run, EMBEDDING, EmbeddingRecord, problems),
+        extractor=_extractor(run, problems),
+        embedding=_recall(run, EMBEDDING_PLAN, EmbeddingPlan, problems),
         label_doubts=_recall(run, LABEL_DOUBTS, LabelDoubtsRecord, problems),
         resampling=_recall(run, RESAMPLING, ResamplingRecord, problems),
         selection=_recall(run, SELECTION, SelectionRecord, problems),
@@ -159,6 +165,12 @@ def _recall(run: Run, name: str, kind: type[Record], problems: list[str]) -> Rec
     except ArtifactIntegrityError as error:
         problems.append(str(error))
         return None
+
+
+def _extractor(run: Run, problems: list[str]) -> ExtractorRecord | None:
+    """Returns the fine-tuned extractor where this run made one, else the one that was chosen."""
+    tuned = _recall(run, EXTRACTOR, ExtractorRecord, problems)
+    return tuned if tuned is not None else _recall(run, EXTRACTOR_CHOICE, ExtractorRecord, problems)
 
 
 def _intake_days(run: Run, problems: list[str]) -> tuple[DayOverview, ...]:

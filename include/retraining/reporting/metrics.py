@@ -71,8 +71,10 @@ def _counts(report: RunReport) -> Iterator[tuple[str, Number]]:
         yield from _of_snapshot(report.snapshot)
     if report.embedding is not None:
         yield "embedding.images", report.embedding.n_images
+        yield "embedding.vectors", report.embedding.n_vectors
         yield "embedding.stored", report.embedding.n_stored
         yield "embedding.computed", report.embedding.n_missing
+        yield "embedding.damaged", report.embedding.n_damaged
     if report.label_doubts is not None:
         yield from _of_label_doubts(report.label_doubts)
     if report.resampling is not None:

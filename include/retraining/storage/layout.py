@@ -50,9 +50,64 @@ def snapshot(classifier: str, digest: str) -> str:
     return f"snapshots/{classifier}/{digest}/"
 
 
+def packs(classifier: str, day: date) -> str:
+    """Prefix of the packs: the small images of a day's delivery, many in an object."""
+    return f"packs/{classifier}/{day.isoformat()}/"
+
+
 def embeddings(fingerprint: str) -> str:
     """Prefix of all vectors of one extractor."""
     return f"embeddings/{fingerprint}/"
+
+
+def embedding_parts(fingerprint: str) -> str:
+    """Prefix of the parts that hold an extractor's vectors."""
+    return f"{embeddings(fingerprint)}parts/"
+
+
+def embedding_index(fingerprint: str) -> str:
+    """Prefix of the merged indexes of an extractor's parts."""
+    return f"{embeddings(fingerprint)}index/"
+
+
+def golden(fingerprint: str, digest: str) -> str:
+    """Prefix of the vectors that every worker's extractor must give for the golden images; the digest is theirs."""
+    return f"{embeddings(fingerprint)}golden/{digest}/"
+
+
+def projection(fingerprint: str, digest: str) -> str:
+    """Prefix of a projection that was fitted on vectors of one extractor."""
+    return f"{embeddings(fingerprint)}projections/{digest}/"
+
+
+def fingerprints() -> str:
+    """Prefix of what each fingerprint is made of, an object each."""
+    return "extractors/fingerprints/"
+
+
+def fingerprint_components(fingerprint: str) -> str:
+    """What one fingerprint is made of."""
+    return f"{fingerprints()}{fingerprint}.json"
+
+
+def tuned_extractors(classifier: str) -> str:
+    """Prefix of a classifier's fine-tuned networks."""
+    return f"extractors/{classifier}/"
+
+
+def tuned_extractor(classifier: str, digest: str) -> str:
+    """Prefix of one fine-tuned network; the digest is that of everything it was trained from."""
+    return f"{tuned_extractors(classifier)}{digest}/"
+
+
+def checkpoints(classifier: str, digest: str) -> str:
+    """Prefix of the states of a fine-tuning, a folder an epoch."""
+    return f"{tuned_extractor(classifier, digest)}checkpoints/"
+
+
+def checkpoint(classifier: str, digest: str, epoch: int) -> str:
+    """Prefix of the state of a fine-tuning after an epoch, from 1."""
+    return f"{checkpoints(classifier, digest)}{epoch:04d}/"
 
 
 def resampling(classifier: str, digest: str) -> str:

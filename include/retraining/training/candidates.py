@@ -9,13 +9,18 @@ import logging
 import numpy as np
 import pandas as pd
 
-from include.retraining.artifacts import CandidateRecord, ResamplingRecord, SelectionRecord, SnapshotRecord
+from include.retraining.artifacts import (
+    CandidateRecord,
+    EmbeddingRecord,
+    ResamplingRecord,
+    SelectionRecord,
+    SnapshotRecord,
+)
 from include.retraining.balancing.plan import read_plan
 from include.retraining.config import Candidate, ClassifierConfig
 from include.retraining.dataset.snapshot import read_snapshot, rows_of
-from include.retraining.embedding.fingerprint import fingerprint, fingerprint_components
+from include.retraining.embedding.features import read_features, read_train_features
 from include.retraining.embedding.scaling import fit_scaler
-from include.retraining.embedding.vectors import read_vectors
 from include.retraining.errors import ConfigurationError
 from include.retraining.lineage import code_digest, library_versions
 from include.retraining.metrics import classification_metrics
@@ -49,7 +54,13 @@ def candidate_of(config: ClassifierConfig, name: str) -> Candidate:
     return by_name[name]
 
 
-def train(run: Run, candidate: Candidate, snapshot: SnapshotRecord, resampling: ResamplingRecord) -> CandidateRecord:
+def train(
+    run: Run,
+    candidate: Candidate,
+    snapshot: SnapshotRecord,
+    embeddings: EmbeddingRecord,
+    resampling: ResamplingRecord,
+) -> CandidateRecord:
     """Trains a candidate and scores it on the validation split, or returns it if it was trained from the same before.
 
     Side effects:
@@ -58,11 +69,11 @@ def train(run: Run, candidate: Candidate, snapshot: SnapshotRecord, resampling: 
     Raises:
         TrainingDivergedError: If the loss is not finite.
     """
-    prefix = layout.candidate(run.classifier, _inputs_digest(run, candidate, snapshot, resampling))
+    prefix = layout.candidate(run.classifier, _inputs_digest(run, candidate, snapshot, embeddings, resampling))
     if read_manifest_if_any(run.store, prefix) is not None:
         logger.info("candidate %s was trained from the same inputs before: uri=%s", candidate.name, prefix)
         return read_candidate(run.store, uri_of(run.store, prefix))
-    head, record = _fit(run, candidate, snapshot, resampling)
+    head, record = _fit(run, candidate, snapshot, embeddings, resampling)
     record = dataclasses.replace(record, uri=uri_of(run.store, prefix))
     publish(run.store, prefix, {HEAD: head.to_npz(), RECORD: to_json(record)})
     return record
@@ -91,22 +102,25 @@ def class_ids(rows: pd.DataFrame, labels: tuple[str, ...]) -> np.ndarray:
 
 
 def _fit(
-    run: Run, candidate: Candidate, snapshot: SnapshotRecord, resampling: ResamplingRecord
+    run: Run,
+    candidate: Candidate,
+    snapshot: SnapshotRecord,
+    embeddings: EmbeddingRecord,
+    resampling: ResamplingRecord,
 ) -> tuple[Head, CandidateRecord]:
     from include.retraining.training.fitting import fit_head  # loads TensorFlow: seconds
 
     labels = run.config.labels
     rows = read_snapshot(run.store, snapshot.uri)
     train_rows, validation_rows = rows_of(rows, "train"), rows_of(rows, "validation")
-    vectors_of = fingerprint(fingerprint_components(run.config.embedding))
-    X_train = read_vectors(run.store, vectors_of, list(train_rows["image_id"]))
-    X_validation = read_vectors(run.store, vectors_of, list(validation_rows["image_id"]))
-    scaler = fit_scaler(X_train)
+    features = read_train_features(run.store, embeddings, list(train_rows["image_id"]))
+    X_validation = read_features(run.store, embeddings, list(validation_rows["image_id"]))
+    scaler = fit_scaler(features.X)
     fitted_on = apply_strategy(
         candidate.strategy,
-        scaler.transform(X_train),
-        class_ids(train_rows, labels),
-        train_rows["image_id"].to_numpy(),
+        scaler.transform(features.X),
+        class_ids(train_rows, labels)[features.image],
+        features.row_ids,
         plan=read_plan(run.store, resampling.uri),
         labels=labels,
     )
@@ -138,13 +152,19 @@ def _fit(
     )
 
 
-def _inputs_digest(run: Run, candidate: Candidate, snapshot: SnapshotRecord, resampling: ResamplingRecord) -> str:
+def _inputs_digest(
+    run: Run,
+    candidate: Candidate,
+    snapshot: SnapshotRecord,
+    embeddings: EmbeddingRecord,
+    resampling: ResamplingRecord,
+) -> str:
     """Returns a digest of everything that decides a candidate's weights."""
     training = run.config.training
     inputs = {
         "snapshot": snapshot.digest,
         "resampling": resampling.digest if candidate.strategy == "smote" else "",
-        "extractor": fingerprint(fingerprint_components(run.config.embedding)),
+        "embedding": embeddings.digest,
         "strategy": candidate.strategy,
         "head": training.heads[candidate.head].model_dump(mode="json"),
         "training": training.model_dump(mode="json", exclude={"heads", "strategies"}),

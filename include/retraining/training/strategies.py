@@ -26,23 +26,23 @@ class TrainRows:
 
 
 def apply_strategy(
-    strategy: Strategy, X: np.ndarray, y: np.ndarray, image_ids: np.ndarray, *, plan: Plan, labels: tuple[str, ...]
+    strategy: Strategy, X: np.ndarray, y: np.ndarray, row_ids: np.ndarray, *, plan: Plan, labels: tuple[str, ...]
 ) -> TrainRows:
     """Returns the rows that a strategy trains on.
 
     Args:
         strategy: `none`: rows as they are. `class_weights`: each row weighs the inverse of its class's share.
             `smote`: the plan's synthetic rows are added.
-        X: Standard scores of the train images, shape `(n_samples, n_features)`.
+        X: Standard scores of the train images and their views, shape `(n_samples, n_features)`.
         y: Their class ids.
-        image_ids: Their ids.
+        row_ids: Their ids, as the plan names them.
         plan: The resampling plan; used by `smote` only.
         labels: Class names in id order.
     """
     if strategy == "smote":
         class_of = {label: index for index, label in enumerate(labels)}
         synthetic = np.array([class_of[label] for label in plan.labels()], dtype=y.dtype)
-        X = np.concatenate([X, plan.interpolate(X, image_ids)])
+        X = np.concatenate([X, plan.interpolate(X, row_ids)])
         y = np.concatenate([y, synthetic])
     weight = np.ones(len(y), dtype=np.float32)
     if strategy == "class_weights":

@@ -71,7 +71,7 @@ def crown_something(store: InMemoryStore) -> None:
 def test_a_whole_champion_is_status_0_with_the_login_and_the_figures(store, stack, capsys):
     crown_something(store)
     run = make_run(store, load_classifier(CLASSIFIER), run_id=run_of(5, "success").run_id)
-    run.record(records.EMBEDDING, make_embedding(n_missing=450))
+    run.record(records.EMBEDDING_PLAN, make_embedding(n_missing=450))
 
     status = command.main(["--started", "0"])
 

@@ -37,7 +37,7 @@ def record_all(store: InMemoryStore, **overrides) -> None:
     values = {
         records.INTAKE: make_intake(quarantined={Reason.TRUNCATED_OR_CORRUPT: 9, Reason.UNKNOWN_LABEL: 3}),
         records.SNAPSHOT: make_snapshot(),
-        records.EMBEDDING: make_embedding(),
+        records.EMBEDDING_PLAN: make_embedding(),
         records.RESAMPLING: make_resampling(),
         records.SELECTION: make_selection(),
         records.EVALUATION: make_evaluation(),

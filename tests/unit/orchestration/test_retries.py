@@ -11,6 +11,7 @@ from include.retraining.errors import (
     ArtifactIntegrityError,
     ConfigurationError,
     DataContractError,
+    GoldenCheckError,
     InsufficientDataError,
     PermanentError,
     PointerMovedError,
@@ -28,6 +29,7 @@ EXAMPLES = [
     ArtifactIntegrityError("s3://lake/a", "sha256 1", "sha256 2"),
     StorageUnavailableError("get s3://lake/a", "timeout"),
     PointerMovedError("s3://lake/champion.json"),
+    GoldenCheckError("TensorFlow on gpu NVIDIA H100", 1.0, 1e-3),
 ]
 
 

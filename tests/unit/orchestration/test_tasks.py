@@ -7,6 +7,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from include.orchestration import tasks
 from include.retraining import steps
+from include.retraining.artifacts import PlannedShard
 from include.retraining.errors import StorageUnavailableError
 from tests.builders import make_decision, make_move, make_run
 from tests.unit.orchestration.context import enter, make_context
@@ -18,21 +19,33 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "quarantine_images": ("s3://b/verdicts",),
     "accept_batch": ("s3://b/verdicts",),
     "freeze_snapshot": ("s3://b/intake",),
-    "plan_shards": ("s3://b/snapshot",),
-    "extract_embeddings": ("s3://b/runs/r/shard-0002.json",),
-    "doubt_labels": ("s3://b/snapshot",),
-    "plan_resampling": ("s3://b/snapshot",),
-    "train_candidate": ("smote · linear", "s3://b/snapshot", "s3://b/resampling"),
+    "choose_extractor": (),
+    "fine_tune_backbone": ("s3://b/choice", "s3://b/snapshot"),
+    "plan_shards": ("s3://b/snapshot", "s3://b/extractor"),
+    "extract_embeddings": ("s3://b/runs/r/shard-0002.parquet", "shard 2/3 · 500 images", "s3://b/extractor"),
+    "gather_embeddings": ("s3://b/snapshot", "s3://b/extractor"),
+    "doubt_labels": ("s3://b/snapshot", "s3://b/embedding"),
+    "plan_resampling": ("s3://b/snapshot", "s3://b/embedding"),
+    "train_candidate": ("smote · linear", "s3://b/snapshot", "s3://b/embedding", "s3://b/resampling"),
     "select_challenger": (["s3://b/candidate-0", "s3://b/candidate-1"],),
-    "export_model": ("s3://b/selection", "s3://b/snapshot", "s3://b/resampling"),
-    "evaluate_challenger": ("s3://b/version", "s3://b/selection", "s3://b/snapshot"),
+    "export_model": ("s3://b/selection", "s3://b/snapshot", "s3://b/embedding", "s3://b/resampling"),
+    "evaluate_challenger": ("s3://b/version", "s3://b/selection", "s3://b/snapshot", "s3://b/embedding"),
     "decide_promotion": ("s3://b/evaluation",),
     "promote_challenger": ("s3://b/decision",),
     "publish_report": (),
 }
 # What a step returns where it is not simply handed on.
-RETURNED = {"list_batch": ["s3://b/listing"], "promote_challenger": make_move("v2")}
-EXPECTED = {"promote_challenger": "v2"}
+RETURNED = {
+    "list_batch": ["s3://b/listing"],
+    "plan_shards": [PlannedShard("s3://b/shard", "shard 1/1 · 5 images")],
+    "promote_challenger": make_move("v2"),
+}
+EXPECTED = {
+    "plan_shards": [{"shard": "s3://b/shard", "label": "shard 1/1 · 5 images"}],
+    "promote_challenger": "v2",
+}
+# What a task keeps for its label in the grid, and does not hand to its step.
+FOR_THE_GRID = "shard 2/3 · 500 images"
 # What a step is told beside its arguments.
 TOLD = {
     "validate_batch": ("register_baseline", False),
@@ -77,7 +90,7 @@ def test_a_task_calls_its_step_once_with_the_run_and_its_arguments_and_returns_t
     result = call(name)
 
     told = [TOLD[name]] if name in TOLD else []
-    assert calls == [(name, run, *ARGUMENTS[name], *told)]
+    assert calls == [(name, run, *(it for it in ARGUMENTS[name] if it != FOR_THE_GRID), *told)]
     assert result == EXPECTED.get(name, RETURNED.get(name, f"result of {name}"))
 
 
@@ -147,7 +160,7 @@ def test_the_results_of_mapped_tasks_arrive_at_the_step_as_a_list(run, calls, na
     ("name", "key", "shown"),
     [
         ("inspect_images", "shard", "listing-0001"),
-        ("extract_embeddings", "shard", "shard-0002"),
+        ("extract_embeddings", "shard", "shard 2/3 · 500 images"),
         ("train_candidate", "candidate", "smote · linear"),
     ],
 )

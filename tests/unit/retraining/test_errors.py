@@ -12,6 +12,7 @@ from include.retraining.errors import (
     ArtifactIntegrityError,
     ConfigurationError,
     DataContractError,
+    GoldenCheckError,
     InsufficientDataError,
     PermanentError,
     PointerMovedError,
@@ -36,7 +37,7 @@ SENTENCES = {
         "Deliver more images of these labels, or take the labels out of the classifier's YAML."
     ),
     TrainingDivergedError("smote · mlp", 3, 7): (
-        "The loss of candidate 'smote · mlp' was not finite at epoch 3 (seed 7). "
+        "The loss of 'smote · mlp' was not finite at epoch 3 (seed 7). "
         "Lower training.learning_rate or the head's weight_decay in the classifier's YAML."
     ),
     ArtifactIntegrityError("s3://b/k", "sha256 aa", "no object"): (
@@ -49,6 +50,12 @@ SENTENCES = {
     PointerMovedError("s3://b/champion.json"): (
         "s3://b/champion.json was moved by another writer since it was read. "
         "Nothing was overwritten; the retry reads again."
+    ),
+    GoldenCheckError("TensorFlow on gpu NVIDIA H100", 0.98765, 1e-3): (
+        "TensorFlow on gpu NVIDIA H100 gives wrong vectors for the golden images: they differ by 0.988 of their length "
+        "from the expected ones, which is not within 0.001. This worker stored nothing. Free its accelerator's memory "
+        "and check its driver, or let another worker retry; where precision is mixed and every worker fails, set "
+        "embedding.precision to float32."
     ),
 }
 
@@ -99,8 +106,8 @@ def test_a_wrong_setting_is_a_value_error_too():
     assert issubclass(ConfigurationError, ValueError)
 
 
-def test_only_a_store_that_is_away_and_a_lost_race_are_worth_a_retry():
-    assert all_below(TransientError) == {StorageUnavailableError, PointerMovedError}
+def test_only_a_store_that_is_away_a_lost_race_and_a_broken_worker_are_worth_a_retry():
+    assert all_below(TransientError) == {StorageUnavailableError, PointerMovedError, GoldenCheckError}
     assert not all_below(TransientError) & all_below(PermanentError)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
@@ -166,3 +167,14 @@ def test_an_entry_of_the_time_before_baselines_can_be_read(store: InMemoryStore)
     store.put(FIRST, old)
 
     assert journal.entries(store, CLASSIFIER) == [entry]
+
+
+def test_a_decision_from_before_recalls_were_kept_is_still_read(store: InMemoryStore):
+    journal.append(store, CLASSIFIER, make_decision(recall={"daisy": 0.9}))
+    document = json.loads(store.objects[FIRST])
+    assert document["decision"].pop("recall") == {"daisy": 0.9}
+    store.put(FIRST, json.dumps(document).encode())
+
+    [entry] = journal.entries(store, CLASSIFIER)
+
+    assert entry.decision == make_decision(recall={})

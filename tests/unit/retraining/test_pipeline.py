@@ -9,7 +9,7 @@ import pytest
 
 from include.retraining import journal, pipeline, registry, steps
 from include.retraining.artifacts import (
-    EmbeddingRecord,
+    EmbeddingPlan,
     EvaluationRecord,
     Move,
     PromotionDecision,
@@ -18,8 +18,9 @@ from include.retraining.artifacts import (
     Window,
 )
 from include.retraining.dataset.snapshot import read_snapshot
+from include.retraining.embedding.extractors import workers
 from include.retraining.errors import DataContractError, StorageUnavailableError
-from include.retraining.run import DECISION, EMBEDDING, EVALUATION, PROMOTION, SELECTION, SNAPSHOT, Run
+from include.retraining.run import DECISION, EMBEDDING_PLAN, EVALUATION, PROMOTION, SELECTION, SNAPSHOT, Run
 from include.retraining.storage import layout
 from include.retraining.storage.base import ObjectStore, key_of
 from include.retraining.storage.memory import InMemoryStore
@@ -56,8 +57,10 @@ STEPS = {
     "quarantine_images": ALL,
     "accept_batch": ALL,
     "freeze_snapshot": ALL,
+    "choose_extractor": ALL,
     "plan_shards": ALL,
     "extract_embeddings": 2,
+    "gather_embeddings": ALL,
     "doubt_labels": ALL,
     "plan_resampling": ALL,
     "train_candidate": 3,
@@ -184,11 +187,10 @@ def test_every_step_is_called_in_the_order_of_the_dag_and_progress_is_told(undis
     assert list(dict.fromkeys(called)) == list(STEPS)
     assert called.count("extract_embeddings") == 2
     assert [step for step, done, total in undisturbed.told if done == total] == list(STEPS)
-    assert [(done, total) for step, done, total in undisturbed.told if step == "extract_embeddings"] == [
-        (0, 2),
-        (1, 2),
-        (2, 2),
-    ]
+    embedded = [(done, total) for step, done, total in undisturbed.told if step == "extract_embeddings"]
+    assert {total for _, total in embedded} == {73}
+    assert [done for done, _ in embedded] == sorted(done for done, _ in embedded)
+    assert embedded[-1] == (73, 73)
 
 
 def test_pinned_images_are_in_their_split_and_in_no_other(undisturbed: Undisturbed):
@@ -208,6 +210,7 @@ def test_a_task_that_is_killed_at_any_write_and_repeated_leaves_what_it_would_ha
     for call in (call for call in undisturbed.calls if call.step == step):
         for state in spread(call.states, STEPS[step]):
             store = holding(state)
+            workers._ready.clear()  # the repeat is another process
             result = getattr(steps, step)(undisturbed.on(store), *call.arguments, **call.options)
             assert result == call.result
             assert store.objects == call.after
@@ -253,7 +256,7 @@ def test_a_second_run_on_the_same_data_embeds_nothing_trains_nothing_and_promote
     assert decision.reasons == (
         "the challenger is the champion, byte for byte: nothing was delivered that changed the model",
     )
-    embedding = run.recall(EMBEDDING, EmbeddingRecord)
+    embedding = run.recall(EMBEDDING_PLAN, EmbeddingPlan)
     assert (embedding.n_images, embedding.n_stored, embedding.n_missing) == (73, 73, 0)
     added = set(store.objects) - set(undisturbed.objects)
     assert {key.split("/")[0] for key in added} == {"runs", "models"}
@@ -268,7 +271,7 @@ def test_new_data_makes_a_new_champion_and_an_older_window_sees_what_it_saw_and_
     deliver(store, DAY + timedelta(days=1), {"orchid": 20}, first=100)
     run = undisturbed.on(store, window=NEXT_WINDOW, run_id="scheduled__next")
     assert retrained(run).decision.approved
-    assert run.recall(EMBEDDING, EmbeddingRecord).n_missing == 20
+    assert run.recall(EMBEDDING_PLAN, EmbeddingPlan).n_missing == 20
     newer = champion_of(store)
     assert newer[0].startswith("20260104T0200-")
     assert registry.champion(store, CLASSIFIER)[0].previous == champion_of(undisturbed.run.store)[0]
@@ -318,6 +321,6 @@ def test_a_refused_delivery_fails_the_run_with_its_reasons_after_a_report_of_the
     run = make_run(store, CONFIG)
     with pytest.raises(DataContractError, match="2026-01-02"):
         retrained(run)
-    assert {key.split("/")[0] for key in store.objects} == {"incoming", "quarantine", "runs"}
+    assert {key.split("/")[0] for key in store.objects} == {"incoming", "packs", "quarantine", "runs"}
     assert f"{run.prefix}report.html" in store.objects
     assert run.run_id == RUN_ID

@@ -18,7 +18,7 @@ from include.retraining.errors import ArtifactIntegrityError
 from include.retraining.run import Run
 from include.retraining.storage.base import key_of
 from tests.builders import LABELS, make_config, make_run
-from tests.datasets import blob_vectors, publish_snapshot, split_rows, store_vectors
+from tests.datasets import blob_vectors, embedding_of, publish_snapshot, split_rows, store_vectors
 from tests.stores import DyingStore
 
 COUNTS = {
@@ -41,7 +41,7 @@ def of_split(rows: list[dict], split: str) -> list[dict]:
 
 def test_a_plan_balances_the_train_split_and_tells_what_it_did():
     run, snapshot, _ = prepared()
-    record = resample(run, snapshot.uri)
+    record = resample(run, snapshot.uri, embedding_of(run))
     assert record.counts_before == COUNTS["train"]
     assert record.counts_after == dict.fromkeys(LABELS, 30)
     assert record.neighbours == dict.fromkeys(LABELS, 5)
@@ -51,7 +51,7 @@ def test_a_plan_balances_the_train_split_and_tells_what_it_did():
 
 def test_the_parents_of_every_synthetic_row_are_train_images_of_its_class():
     run, snapshot, rows = prepared()
-    plan = read_plan(run.store, resample(run, snapshot.uri).uri)
+    plan = read_plan(run.store, resample(run, snapshot.uri, embedding_of(run)).uri)
     train = {row["image_id"]: row["label"] for row in of_split(rows, "train")}
     assert len(plan.rows) == 18 + 23
     for row in plan.rows.itertuples():
@@ -60,7 +60,7 @@ def test_the_parents_of_every_synthetic_row_are_train_images_of_its_class():
 
 def test_the_plan_is_smote_on_the_standard_scores_of_the_train_vectors():
     run, snapshot, rows = prepared()
-    plan = read_plan(run.store, resample(run, snapshot.uri).uri)
+    plan = read_plan(run.store, resample(run, snapshot.uri, embedding_of(run)).uri)
     train = of_split(rows, "train")
     X = blob_vectors(rows, LABELS)[[row["split"] == "train" for row in rows]]
     scores = fit_scaler(X).transform(X)
@@ -76,27 +76,27 @@ def test_vectors_of_validation_and_test_images_decide_nothing():
     vectors[[row["split"] != "train" for row in rows]] += 100
     store_vectors(other, rows, vectors)
     publish_snapshot(other, rows)
-    assert resample(other, snapshot.uri) == resample(run, snapshot.uri)
+    assert resample(other, snapshot.uri, embedding_of(other)) == resample(run, snapshot.uri, embedding_of(run))
 
 
 def test_a_repeat_writes_nothing_and_says_the_same():
     run, snapshot, _ = prepared()
-    record = resample(run, snapshot.uri)
+    record = resample(run, snapshot.uri, embedding_of(run))
     again = dataclasses.replace(run, store=DyingStore(0, run.store.objects))
-    assert resample(again, snapshot.uri) == record
+    assert resample(again, snapshot.uri, embedding_of(again)) == record
 
 
 def test_another_seed_and_another_k_are_another_plan():
     digests = set()
     for balancing in ({}, {"seed": 1}, {"k_neighbors": 2}):
         run, snapshot, _ = prepared(balancing=balancing)
-        digests.add(resample(run, snapshot.uri).digest)
+        digests.add(resample(run, snapshot.uri, embedding_of(run)).digest)
     assert len(digests) == 3
 
 
 def test_the_k_of_a_small_class_is_adapted_reported_and_logged(caplog: pytest.LogCaptureFixture):
     run, snapshot, _ = prepared({**COUNTS, "train": {"daisy": 30, "poppy": 12, "orchid": 3}})
-    record = resample(run, snapshot.uri)
+    record = resample(run, snapshot.uri, embedding_of(run))
     assert record.neighbours == {"daisy": 5, "poppy": 5, "orchid": 2}
     assert record.counts_after == dict.fromkeys(LABELS, 30)
     assert record.warnings == ("Class 'orchid' has 3 train images: SMOTE uses k = 2 there instead of 5.",)
@@ -105,16 +105,16 @@ def test_the_k_of_a_small_class_is_adapted_reported_and_logged(caplog: pytest.Lo
 
 def test_classes_of_one_size_give_an_empty_plan_that_can_be_read():
     run, snapshot, _ = prepared({**COUNTS, "train": dict.fromkeys(LABELS, 8)})
-    record = resample(run, snapshot.uri)
+    record = resample(run, snapshot.uri, embedding_of(run))
     assert record.counts_before == record.counts_after == dict.fromkeys(LABELS, 8)
     assert read_plan(run.store, record.uri).rows.empty
 
 
 def test_a_train_image_without_a_vector_is_refused():
     run, _, rows = prepared()
-    more = [*rows, {**rows[0], "image_id": "no vector", "split": "train"}]
+    more = [*rows, {**rows[0], "image_id": "ff" * 32, "split": "train"}]
     with pytest.raises(ArtifactIntegrityError, match="none of 1 of them"):
-        resample(run, publish_snapshot(run, more).uri)
+        resample(run, publish_snapshot(run, more).uri, embedding_of(run))
 
 
 def base_from_the_test_split(rows: pd.DataFrame, outside: str) -> pd.DataFrame:
@@ -154,13 +154,13 @@ def test_a_plan_that_leaks_or_does_not_balance_is_refused_at_run_time_and_not_pu
 
     monkeypatch.setattr(module, "plan_smote", spoilt)
     with pytest.raises(ArtifactIntegrityError, match=message):
-        resample(run, snapshot.uri)
+        resample(run, snapshot.uri, embedding_of(run))
     assert list(run.store.list("resampling/")) == []
 
 
 def test_a_plan_that_was_changed_is_not_read():
     run, snapshot, _ = prepared()
-    record = resample(run, snapshot.uri)
+    record = resample(run, snapshot.uri, embedding_of(run))
     run.store.put(f"{key_of(run.store, record.uri)}{ROWS}", b"other")
     with pytest.raises(ArtifactIntegrityError, match="expected sha256"):
         read_plan(run.store, record.uri)

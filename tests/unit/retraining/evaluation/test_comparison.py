@@ -18,13 +18,18 @@ from include.retraining.storage.base import uri_of
 from include.retraining.storage.publishing import publish
 from include.retraining.training.head import Head, Layer
 from tests.builders import LABELS, WINDOW, crown, make_candidate, make_run, make_selection
-from tests.datasets import publish_snapshot, row, store_vectors
+from tests.datasets import embedding_of, publish_snapshot, row, store_vectors
 from tests.unit.retraining.evaluation.grey import BRIGHT, DARK, MIDDLE, grey_model, grey_row, publish_grey_version
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras, when it saves
 
 # One test image of each label is judged right, and one daisy wrong.
-TESTED = (("a", "daisy", DARK), ("b", "orchid", BRIGHT), ("c", "poppy", MIDDLE), ("d", "daisy", BRIGHT))
+TESTED = (
+    ("a" * 64, "daisy", DARK),
+    ("b" * 64, "orchid", BRIGHT),
+    ("c" * 64, "poppy", MIDDLE),
+    ("d" * 64, "daisy", BRIGHT),
+)
 
 
 @pytest.fixture
@@ -35,7 +40,7 @@ def run() -> Run:
 @pytest.fixture
 def snapshot(run: Run) -> SnapshotRecord:
     """Test images, and images of other splits whose pictures are not there: whoever scores those fails."""
-    rows = [grey_row(run, *one) for one in TESTED] + [row("t", split="train"), row("v", split="validation")]
+    rows = [grey_row(run, *one) for one in TESTED] + [row("e" * 64, split="train"), row("f" * 64, split="validation")]
     vectors = np.array([[grey, 1.0] for *_, grey in TESTED] + [[0, 0], [0, 0]], np.float32)
     store_vectors(run, rows, vectors)
     return publish_snapshot(run, rows)
@@ -52,7 +57,7 @@ def candidate(run: Run, name: str, kernel: list[list[float]]) -> CandidateRecord
 
 def evaluated(run: Run, version: VersionRecord, snapshot: SnapshotRecord, selection: SelectionRecord | None = None):
     selection = selection or make_selection([candidate(run, "smote", [[0, 0, 0], [0, 0, 1]])])
-    return evaluate(run, version, selection, snapshot)
+    return evaluate(run, version, selection, snapshot, embedding_of(run))
 
 
 def test_without_a_champion_the_challenger_is_scored_alone(run: Run, snapshot: SnapshotRecord):
@@ -80,7 +85,7 @@ def test_challenger_and_champion_are_scored_on_the_same_rows(
     old, new = publish_grey_version(run, sharpness=5), publish_grey_version(run)
     crown(run.store, old, window_end=WINDOW.start)
     record = evaluated(run, new, snapshot)
-    assert sorted(asked) == sorted([(old.name, list("abcd")), (new.name, list("abcd"))])
+    assert sorted(asked) == sorted([(old.name, [one[0] for one in TESTED]), (new.name, [one[0] for one in TESTED])])
     assert (record.champion_version, record.champion_window_end) == (old.name, WINDOW.start)
     assert record.champion.n_rows == record.challenger.n_rows
     pixels = np.stack([np.full((2, 2, 3), grey, np.uint8) for *_, grey in TESTED])
@@ -138,7 +143,7 @@ def test_every_candidate_is_scored_on_the_same_rows_for_the_report(run: Run, sna
 
 
 def test_without_a_test_row_there_is_nothing_to_decide_on(run: Run):
-    empty = publish_snapshot(run, [row("t", split="train"), row("v", split="validation")])
+    empty = publish_snapshot(run, [row("e" * 64, split="train"), row("f" * 64, split="validation")])
     with pytest.raises(InsufficientDataError, match="The test split needs at least 1 images a class; 'daisy' has 0"):
         evaluated(run, publish_grey_version(run), empty)
 

@@ -10,11 +10,13 @@ from include.retraining import registry
 from include.retraining.errors import ArtifactIntegrityError, ConfigurationError, StorageUnavailableError
 from include.retraining.evaluation.scoring import test_digest as digest_of  # pytest would collect its own name
 from include.retraining.evaluation.scoring import version_scores
+from include.retraining.packs import FEWEST_IMAGES, keep_small
 from include.retraining.run import Run
 from include.retraining.storage import layout
 from include.retraining.storage.base import key_of
 from include.retraining.storage.publishing import MANIFEST, manifest_of
 from tests.builders import make_config, make_run
+from tests.datasets import DAY
 from tests.stores import DyingStore, holding
 from tests.unit.retraining.evaluation.grey import BRIGHT, DARK, MIDDLE, grey_model, grey_row, publish_grey_version
 
@@ -32,9 +34,8 @@ def run() -> Run:
 @pytest.fixture
 def rows(run: Run) -> pd.DataFrame:
     """Test rows in image id order, of three sizes."""
-    return pd.DataFrame(
-        [grey_row(run, image_id, "daisy", grey, SIZES.get(image_id, (8, 8))) for image_id, grey in GREYS.items()]
-    )
+    found = [grey_row(run, image_id, "daisy", grey, SIZES.get(image_id, (8, 8))) for image_id, grey in GREYS.items()]
+    return pd.DataFrame(found).assign(date=DAY)
 
 
 @pytest.fixture
@@ -59,6 +60,20 @@ def test_the_scores_are_those_of_the_published_bytes_in_the_order_of_the_rows_wh
     np.testing.assert_allclose(scores, expected_scores(), atol=1e-4)
     assert scores.argmax(axis=1).tolist() == [0, 2, 1, 0, 1]
     assert scores.dtype == np.float32
+
+
+def test_the_scores_are_in_the_order_of_the_rows_where_the_images_lie_otherwise_in_a_pack(run: Run, rows: pd.DataFrame):
+    others = [f"another file {number}".encode() for number in range(FEWEST_IMAGES)]
+    bodies = [*others, *(run.store.get(key) for key in rows["key"][::-1])]
+    list(keep_small(run.store, run.classifier, [DAY] * len(bodies), bodies))
+    run.store.delete(rows["key"][0])
+    run.store.delete(rows["key"][4])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("include.retraining.dataset.fetching.WORTH_IMAGES", 2)
+        scores = version_scores(run, publish_grey_version(run).name, rows)
+
+    np.testing.assert_allclose(scores, expected_scores(), atol=1e-4)
 
 
 def test_scores_are_computed_once_for_a_version_and_its_rows(run: Run, rows: pd.DataFrame, request):

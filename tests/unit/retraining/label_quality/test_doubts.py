@@ -12,7 +12,7 @@ from include.retraining.errors import ArtifactIntegrityError
 from include.retraining.label_quality.doubts import doubt_labels
 from include.retraining.run import LABEL_DOUBTS, Run
 from tests.builders import LABELS, make_run
-from tests.datasets import blob_vectors, pictured, publish_snapshot, split_rows, store_vectors
+from tests.datasets import blob_vectors, embedding_of, pictured, publish_snapshot, split_rows, store_vectors
 
 COUNTS = {
     "train": {"daisy": 120, "poppy": 40, "orchid": 12},
@@ -49,7 +49,7 @@ def test_wrong_labels_of_every_split_are_listed_with_the_right_one_suggested():
     wrong[first_of("orchid", "test")] = "poppy"
     run, snapshot, rows = prepared(wrong=wrong)
 
-    record = doubt_labels(run, snapshot.uri)
+    record = doubt_labels(run, snapshot.uri, embedding_of(run))
 
     found = {line["image_id"]: line for line in listed(run)}
     planted = {rows[number]["image_id"]: split_rows(COUNTS)[number]["label"] for number in wrong}
@@ -63,7 +63,7 @@ def test_wrong_labels_of_every_split_are_listed_with_the_right_one_suggested():
 def test_the_record_counts_what_the_list_holds():
     run, snapshot, _ = prepared(wrong={first_of("daisy", "train"): "poppy", first_of("daisy", "test"): "poppy"})
 
-    record = doubt_labels(run, snapshot.uri)
+    record = doubt_labels(run, snapshot.uri, embedding_of(run))
 
     lines = listed(run)
     assert [int(line["rank"]) for line in lines] == list(range(1, record.n_doubted + 1))
@@ -78,7 +78,7 @@ def test_the_record_counts_what_the_list_holds():
 def test_the_most_doubtful_come_with_their_pictures_and_survive_as_a_record():
     run, snapshot, _ = prepared(wrong={first_of("daisy", "train"): "poppy"})
 
-    record = doubt_labels(run, snapshot.uri)
+    record = doubt_labels(run, snapshot.uri, embedding_of(run))
 
     run.record(LABEL_DOUBTS, record)
     assert run.recall(LABEL_DOUBTS, LabelDoubtsRecord) == record
@@ -90,7 +90,7 @@ def test_nothing_is_written_but_the_run_s_own_list_and_page():
     run, snapshot, _ = prepared(wrong={first_of("daisy", "train"): "poppy"})
     before = dict(run.store.objects)
 
-    doubt_labels(run, snapshot.uri)
+    doubt_labels(run, snapshot.uri, embedding_of(run))
 
     after = run.store.objects
     assert set(after) - set(before) == {f"{run.prefix}label_doubts.csv", f"{run.prefix}label_doubts.html"}
@@ -106,7 +106,10 @@ def test_equal_input_gives_equal_bytes_in_whatever_order_the_vectors_were_stored
     rows = [{**row, "label": wrong.get(number, row["label"])} for number, row in enumerate(rows)]
     same_snapshot = publish_snapshot(other, rows[::-1])
 
-    records = [doubt_labels(run, snapshot.uri), doubt_labels(other, same_snapshot.uri)]
+    records = [
+        doubt_labels(run, snapshot.uri, embedding_of(run)),
+        doubt_labels(other, same_snapshot.uri, embedding_of(other)),
+    ]
 
     assert records[0] == records[1]
     for name in ("label_doubts.csv", "label_doubts.html"):
@@ -118,7 +121,7 @@ def test_a_tiny_class_is_reported_as_not_judged(n_orchids: int):
     counts = {"train": {"daisy": 50, "poppy": 30, "orchid": n_orchids}, "test": {"orchid": 5}}
     run, snapshot, _ = prepared(counts)
 
-    record = doubt_labels(run, snapshot.uri)
+    record = doubt_labels(run, snapshot.uri, embedding_of(run))
 
     assert record.not_judged == {"orchid": n_orchids + 5}
     assert record.n_rows == 80
@@ -134,7 +137,7 @@ def test_a_class_whose_rows_are_all_of_one_group_is_not_judged():
     ]
     store_vectors(run, rows, blob_vectors(rows, LABELS))
 
-    record = doubt_labels(run, publish_snapshot(run, rows).uri)
+    record = doubt_labels(run, publish_snapshot(run, rows).uri, embedding_of(run))
 
     assert record.not_judged == {"orchid": 20}
 
@@ -142,7 +145,7 @@ def test_a_class_whose_rows_are_all_of_one_group_is_not_judged():
 def test_a_dataset_of_one_class_is_not_judged_and_no_error():
     run, snapshot, _ = prepared({"train": {"daisy": 10}})
 
-    record = doubt_labels(run, snapshot.uri)
+    record = doubt_labels(run, snapshot.uri, embedding_of(run))
 
     assert (record.n_rows, record.n_doubted, record.worst) == (0, 0, ())
     assert record.not_judged == {"daisy": 10, "poppy": 0, "orchid": 0}
@@ -162,7 +165,7 @@ def test_copies_of_a_wrong_label_do_not_confirm_each_other():
     rows = [{**row, **hashed.get(number, {})} for number, row in enumerate(rows)]
     store_vectors(run, rows, vectors)
 
-    doubt_labels(run, publish_snapshot(run, rows).uri)
+    doubt_labels(run, publish_snapshot(run, rows).uri, embedding_of(run))
 
     doubted = {line["image_id"] for line in listed(run)}
     assert {rows[number]["image_id"] for number in copies} <= doubted
@@ -172,7 +175,7 @@ def test_hostile_keys_start_no_formula_and_no_script():
     key = "=HYPERLINK(1)<script>alert(1)</script>.png"
     run, snapshot, _ = prepared(wrong={first_of("daisy", "train"): "poppy"}, key=key)
 
-    doubt_labels(run, snapshot.uri)
+    doubt_labels(run, snapshot.uri, embedding_of(run))
 
     assert f"'{key}" in [line["key"] for line in listed(run)]
     assert b"<script" not in run.store.get(f"{run.prefix}label_doubts.html")
@@ -183,7 +186,7 @@ def test_a_picture_that_is_gone_costs_the_picture_alone():
     run, snapshot, rows = prepared(wrong={number: "poppy"})
     run.store.delete(rows[number]["key"])
 
-    record = doubt_labels(run, snapshot.uri)
+    record = doubt_labels(run, snapshot.uri, embedding_of(run))
 
     [doubt] = [doubt for doubt in record.worst if doubt.image_id == rows[number]["image_id"]]
     assert doubt.thumbnail == ""
@@ -195,4 +198,4 @@ def test_a_missing_vector_is_an_error_that_names_the_store():
     store_vectors(run, rows[1:], blob_vectors(rows[1:], LABELS))
 
     with pytest.raises(ArtifactIntegrityError, match="none of 1 of them"):
-        doubt_labels(run, publish_snapshot(run, rows).uri)
+        doubt_labels(run, publish_snapshot(run, rows).uri, embedding_of(run))

@@ -134,3 +134,11 @@ def test_a_recipe_without_gates_approves_nothing_however_it_came_about():
 def test_the_challenger_s_key_metrics_are_kept_with_the_decision():
     metrics: dict[str, Any] = dict(zip(KEY_METRICS, (0.9, 0.8, 0.7, 0.6, 0.55, 0.04), strict=True))
     assert decided(make_evaluation(make_metrics(**metrics))).metrics == metrics
+
+
+def test_the_challenger_s_recalls_are_kept_with_the_decision():
+    recall = {"daisy": 0.9, "poppy": 0.8, "orchid": 0.7}
+
+    decision = decided(make_evaluation(make_metrics(recall)))
+
+    assert decision.recall == recall

@@ -10,7 +10,7 @@ import pytest
 from include.retraining.reporting.report import publish_report
 from include.retraining.run import (
     DECISION,
-    EMBEDDING,
+    EMBEDDING_PLAN,
     EVALUATION,
     INTAKE,
     LABEL_DOUBTS,
@@ -44,7 +44,18 @@ from tests.builders import (
 from tests.unit.retraining.reporting.judged import keep_judged_day
 
 VOID = {"meta", "br", "link", "img", "hr", "input", "col"}
-STAGES = (INTAKE, SNAPSHOT, EMBEDDING, LABEL_DOUBTS, RESAMPLING, SELECTION, VERSION, EVALUATION, DECISION, PROMOTION)
+STAGES = (
+    INTAKE,
+    SNAPSHOT,
+    EMBEDDING_PLAN,
+    LABEL_DOUBTS,
+    RESAMPLING,
+    SELECTION,
+    VERSION,
+    EVALUATION,
+    DECISION,
+    PROMOTION,
+)
 
 
 class Page(HTMLParser):
@@ -82,7 +93,7 @@ def record_until(run: Run, stages: Sequence[str]) -> None:
     records = {
         INTAKE: make_intake(),
         SNAPSHOT: make_snapshot(),
-        EMBEDDING: make_embedding(),
+        EMBEDDING_PLAN: make_embedding(),
         LABEL_DOUBTS: make_label_doubts(),
         RESAMPLING: make_resampling(),
         SELECTION: make_selection(),
@@ -125,7 +136,8 @@ def test_a_whole_run_is_told_from_the_delivery_to_the_lineage() -> None:
         "duplicate of earlier batch An earlier batch holds the same pixels and label. skipped 5",
         "data_docs/index.html",
         "orchid 10 2 100 112",
-        "450 were stored already, 450 were computed in this run.",
+        "900 images need 900 vectors: 450 were stored already, 450 had to be computed in this run.",
+        "image_size is 96, the nearest stored fingerprint 1a1a1a1a1a1a1a1a has 64.",
         "The vectors contradict the labels of 2 of 900 images.",
         "daisy 2 poppy 2",
         "s3://memory/runs/flowers/label_doubts.csv",
@@ -234,7 +246,7 @@ def test_whatever_the_records_hold_is_text_and_never_markup() -> None:
     hostile = "<img src=x onerror=alert(1)>\"'&"
     labels = (hostile, "b")
     run = make_run(config=make_config(labels=labels, description=hostile), run_id=hostile)
-    record_until(run, [EMBEDDING])
+    record_until(run, [EMBEDDING_PLAN])
     run.record(INTAKE, make_intake(quarantined={hostile: 1}, warnings=(hostile,)))
     run.record(SNAPSHOT, make_snapshot({hostile: 5, "b": 5}))
     run.record(RESAMPLING, make_resampling({hostile: 5, "b": 2}))

@@ -118,13 +118,14 @@ def test_as_many_sizes_as_keys_are_expected():
 
 def test_nothing_more_is_read_once_nobody_asks():
     store = CountingStore()
+    before = set(threading.enumerate())
     found = get_many(store, filled(store, 3 * parallel.READ_AHEAD))
     next(found)
     found.close()
     reads = store.reads
     time.sleep(0.02)
     assert store.reads == reads <= parallel.READ_AHEAD
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
+    assert set(threading.enumerate()) <= before
 
 
 def test_a_missing_object_is_none_in_its_place():

@@ -7,7 +7,7 @@ import pytest
 from include.retraining.artifacts import (
     CandidateRecord,
     ClassificationMetrics,
-    EmbeddingRecord,
+    EmbeddingPlan,
     EvaluationRecord,
     IntakeRecord,
     Lineage,
@@ -40,7 +40,7 @@ VALUES = [
 KINDS = {
     CandidateRecord,
     ClassificationMetrics,
-    EmbeddingRecord,
+    EmbeddingPlan,
     EvaluationRecord,
     IntakeRecord,
     Lineage,

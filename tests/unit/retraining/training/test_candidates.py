@@ -23,7 +23,7 @@ from include.retraining.training.candidates import (
     train,
 )
 from tests.builders import LABELS, make_candidate, make_config, make_metrics, make_run
-from tests.datasets import blob_vectors, publish_snapshot, split_rows, store_vectors
+from tests.datasets import blob_vectors, embedding_of, publish_snapshot, split_rows, store_vectors
 from tests.stores import DyingStore, holding
 
 HEADS = {"linear": {"weight_decay": 0.01}, "mlp": {"weight_decay": 0.01, "hidden_units": [4]}}
@@ -42,14 +42,14 @@ def prepared(**training: object) -> tuple[Run, SnapshotRecord, ResamplingRecord]
     run = make_run(config=make_config(training={**TRAINING, **training}))
     store_vectors(run, ROWS, blob_vectors(ROWS, LABELS))
     snapshot = publish_snapshot(run, ROWS)
-    return run, snapshot, resample(run, snapshot.uri)
+    return run, snapshot, resample(run, snapshot.uri, embedding_of(run))
 
 
 @pytest.fixture(scope="module")
 def trained() -> tuple[Run, SnapshotRecord, ResamplingRecord, CandidateRecord]:
     """A trained candidate; a test that writes works on a copy of its store."""
     run, snapshot, resampling = prepared()
-    return run, snapshot, resampling, train(run, SMOTE, snapshot, resampling)
+    return run, snapshot, resampling, train(run, SMOTE, snapshot, embedding_of(run), resampling)
 
 
 def never(*_: object, **__: object) -> None:
@@ -91,14 +91,14 @@ def test_only_smote_trains_on_more_rows_than_there_are_train_images(trained):
     run, snapshot, resampling, _ = trained
     run = copy_of(run)
     for strategy in ("none", "class_weights"):
-        assert train(run, Candidate(strategy, "linear"), snapshot, resampling).n_train_rows == 49
+        assert train(run, Candidate(strategy, "linear"), snapshot, embedding_of(run), resampling).n_train_rows == 49
 
 
 def test_the_same_inputs_are_trained_once_whatever_the_run(trained, monkeypatch: pytest.MonkeyPatch):
     run, snapshot, resampling, record = trained
     monkeypatch.setattr("include.retraining.training.fitting.fit_head", never)
     other = dataclasses.replace(run, run_id="manual__2", store=DyingStore(0, run.store.objects))
-    assert train(other, SMOTE, snapshot, resampling) == record
+    assert train(other, SMOTE, snapshot, embedding_of(other), resampling) == record
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_what_changes_the_training_is_trained_anew(trained, monkeypatch: pytest.
     monkeypatch.setattr("include.retraining.training.fitting.fit_head", never)
     other = dataclasses.replace(run, config=make_config(training={**TRAINING, **changes}))
     with pytest.raises(AssertionError, match="trained again"):
-        train(other, SMOTE, snapshot, resampling)
+        train(other, SMOTE, snapshot, embedding_of(other), resampling)
 
 
 def test_another_head_and_another_candidate_in_the_recipe_change_nothing(trained, monkeypatch: pytest.MonkeyPatch):
@@ -125,30 +125,30 @@ def test_another_head_and_another_candidate_in_the_recipe_change_nothing(trained
     monkeypatch.setattr("include.retraining.training.fitting.fit_head", never)
     heads = {"linear": HEADS["linear"], "another": {"weight_decay": 3}}
     other = dataclasses.replace(run, config=make_config(training={**TRAINING, "heads": heads, "strategies": ["smote"]}))
-    assert train(other, SMOTE, snapshot, resampling) == record
+    assert train(other, SMOTE, snapshot, embedding_of(other), resampling) == record
 
 
 def test_another_plan_matters_to_smote_alone(trained, monkeypatch: pytest.MonkeyPatch):
     run, snapshot, resampling, _ = trained
     run, plain = copy_of(run), Candidate("none", "linear")
-    record = train(run, plain, snapshot, resampling)
+    record = train(run, plain, snapshot, embedding_of(run), resampling)
     monkeypatch.setattr("include.retraining.training.fitting.fit_head", never)
     other = dataclasses.replace(resampling, digest="another")
-    assert train(run, plain, snapshot, other) == record
+    assert train(run, plain, snapshot, embedding_of(run), other) == record
     with pytest.raises(AssertionError, match="trained again"):
-        train(run, SMOTE, snapshot, other)
+        train(run, SMOTE, snapshot, embedding_of(run), other)
 
 
 def test_another_snapshot_another_code_and_other_libraries_are_trained_anew(trained, monkeypatch: pytest.MonkeyPatch):
     run, snapshot, resampling, _ = trained
     monkeypatch.setattr("include.retraining.training.fitting.fit_head", never)
     with pytest.raises(AssertionError, match="trained again"):
-        train(run, SMOTE, dataclasses.replace(snapshot, digest="another"), resampling)
+        train(run, SMOTE, dataclasses.replace(snapshot, digest="another"), embedding_of(run), resampling)
     for name, value in (("code_digest", "another"), ("library_versions", {"keras": "4"})):
         with monkeypatch.context() as patch:
             patch.setattr(f"include.retraining.training.candidates.{name}", lambda value=value: value)
             with pytest.raises(AssertionError, match="trained again"):
-                train(run, SMOTE, snapshot, resampling)
+                train(run, SMOTE, snapshot, embedding_of(run), resampling)
 
 
 def test_a_training_that_is_killed_before_its_manifest_is_trained_again_to_the_same_bytes(trained):
@@ -156,9 +156,9 @@ def test_a_training_that_is_killed_before_its_manifest_is_trained_again_to_the_s
     before = {key: body for key, body in run.store.objects.items() if not key.startswith("candidates/")}
     dying = DyingStore(2, before)
     with pytest.raises(StorageUnavailableError):
-        train(dataclasses.replace(run, store=dying), SMOTE, snapshot, resampling)
+        train(dataclasses.replace(run, store=dying), SMOTE, snapshot, embedding_of(run), resampling)
     left = dataclasses.replace(run, store=holding(dying.objects))
-    assert train(left, SMOTE, snapshot, resampling) == record
+    assert train(left, SMOTE, snapshot, embedding_of(left), resampling) == record
     assert left.store.objects == run.store.objects
 
 
@@ -181,7 +181,7 @@ def test_a_smote_plan_with_a_parent_outside_of_the_train_split_is_not_trained_on
     spoilt = Plan(rows.assign(base=[outside, *rows["base"][1:]]))
     monkeypatch.setattr("include.retraining.training.candidates.read_plan", lambda *_: spoilt)
     with pytest.raises(ArtifactIntegrityError, match="parents from the train split alone"):
-        train(copy_of(run), SMOTE, snapshot, dataclasses.replace(resampling, digest="spoilt"))
+        train(copy_of(run), SMOTE, snapshot, embedding_of(run), dataclasses.replace(resampling, digest="spoilt"))
 
 
 def scored(macro_recall: float | None, n_parameters: int = 10, **names: str) -> CandidateRecord:

@@ -7,13 +7,21 @@ import numpy as np
 import pytest
 
 from include.retraining import registry
-from include.retraining.artifacts import CandidateRecord, ResamplingRecord, SnapshotRecord, VersionRecord
+from include.retraining.artifacts import (
+    CandidateRecord,
+    EmbeddingRecord,
+    ResamplingRecord,
+    SnapshotRecord,
+    VersionRecord,
+)
 from include.retraining.balancing.resampling import resample
 from include.retraining.config import Candidate, ClassifierConfig
 from include.retraining.dataset.snapshot import read_snapshot
-from include.retraining.embedding.fingerprint import fingerprint, fingerprint_components
-from include.retraining.embedding.shards import extract, plan
-from include.retraining.embedding.vectors import read_vectors
+from include.retraining.embedding.extraction.extraction import extract
+from include.retraining.embedding.extraction.shards import plan
+from include.retraining.embedding.features import read_features
+from include.retraining.embedding.fine_tuning.choice import choose_extractor
+from include.retraining.embedding.gathering import gather
 from include.retraining.errors import ArtifactIntegrityError, StorageUnavailableError
 from include.retraining.lineage import code_digest, config_digest
 from include.retraining.pictures import decode_image
@@ -45,6 +53,7 @@ CONFIG = make_config(
 class Exported:
     run: Run
     snapshot: SnapshotRecord
+    embedding: EmbeddingRecord
     resampling: ResamplingRecord
     candidate: CandidateRecord
     before: dict[str, bytes]
@@ -52,7 +61,7 @@ class Exported:
 
     def again(self, store) -> VersionRecord:
         run = dataclasses.replace(self.run, store=store)
-        return export(run, self.candidate, self.snapshot, self.resampling)
+        return export(run, self.candidate, self.snapshot, self.embedding, self.resampling)
 
 
 def exported(head: str) -> Exported:
@@ -63,12 +72,15 @@ def exported(head: str) -> Exported:
         "test": dict.fromkeys(LABELS, 1),
     }
     snapshot = publish_snapshot(run, pictured(run.store, split_rows(counts)))
-    for shard in plan(run, snapshot.uri)[1]:
-        extract(run, shard)
-    resampling = resample(run, snapshot.uri)
-    candidate = train(run, Candidate("smote", head), snapshot, resampling)
+    extractor = choose_extractor(run)
+    for shard in plan(run, snapshot.uri, extractor)[1]:
+        extract(run, shard, extractor, progress=None)
+    embedding = gather(run, snapshot.uri, extractor)
+    resampling = resample(run, snapshot.uri, embedding)
+    candidate = train(run, Candidate("smote", head), snapshot, embedding, resampling)
     before = dict(run.store.objects)
-    return Exported(run, snapshot, resampling, candidate, before, export(run, candidate, snapshot, resampling))
+    version = export(run, candidate, snapshot, embedding, resampling)
+    return Exported(run, snapshot, embedding, resampling, candidate, before, version)
 
 
 @pytest.fixture(scope="module")
@@ -105,9 +117,7 @@ def test_the_exported_model_gives_the_candidate_s_probabilities_from_the_pixels_
     made = made if head == "mlp" else exported(head)
     model, rows = model_of(made), read_snapshot(made.run.store, made.snapshot.uri)
     pixels = np.stack([decode_image(made.run.store.get(key)) for key in rows["key"]])
-    vectors = read_vectors(
-        made.run.store, fingerprint(fingerprint_components(CONFIG.embedding)), list(rows["image_id"])
-    )
+    vectors = read_features(made.run.store, made.embedding, list(rows["image_id"]))
     expected = read_head(made.run.store, made.candidate.uri).predict_proba(vectors)
     np.testing.assert_allclose(np.asarray(model(pixels, training=False)), expected, atol=1e-4)
     np.testing.assert_allclose(np.asarray(model(pixels.astype(np.float32), training=False)), expected, atol=1e-4)

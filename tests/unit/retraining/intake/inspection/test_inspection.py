@@ -15,13 +15,14 @@ from include.retraining.intake.inspection import inspectors
 from include.retraining.intake.inspection.facts import look_at
 from include.retraining.intake.inspection.inspection import inspect
 from include.retraining.intake.inspection.measurements import measure
+from include.retraining.packs import locate
 from include.retraining.pictures import decode_picture
 from include.retraining.schemas import FACTS, LISTING
 from include.retraining.storage import parallel
 from include.retraining.storage.memory import InMemoryStore
 from include.retraining.storage.publishing import sha256
 from include.retraining.storage.tables import from_parquet, to_parquet
-from tests.builders import make_config, make_run
+from tests.builders import CLASSIFIER, make_config, make_run
 from tests.unit.retraining.intake.deliveries import DAY, encoded, picture, png
 
 POLICY = ImagePolicy(maximum_side_pixels=100)
@@ -168,6 +169,22 @@ def test_rows_are_inspected_in_their_order_whatever_can_be_fetched():
     ]
     assert facts["pixel_sha256"].iloc[0] == decode_picture(png(2)).digest
     assert facts["pixel_sha256"].iloc[6] == decode_picture(png(1)).digest
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_what_was_looked_at_is_kept_in_packs_of_its_day(cores, monkeypatch):
+    monkeypatch.setattr(inspectors, "_cores", lambda: cores)
+    monkeypatch.setattr(inspectors, "WORTH_A_PROCESS", 30)
+    store = InMemoryStore()
+    store.objects |= {f"{number:02d}.png": png(number) for number in range(40)}
+    bodies = list(store.objects.values())
+    listing = listing_of(*((key, len(body)) for key, body in store.objects.items()), ("empty.png", 0), ("gone.png", 9))
+
+    facts = inspect(make_run(store), listing)
+
+    assert list(facts["bytes_sha256"]) == [*map(sha256, bodies), "", ""]
+    (pack,) = {place.pack for place in locate(store, CLASSIFIER, DAY, facts["bytes_sha256"][:40])}
+    assert store.objects[pack] == b"".join(bodies)
 
 
 @pytest.mark.parametrize("rows", [[], [("a.png", 250), ("gone.png", -1)]], ids=["no rows", "rows"])

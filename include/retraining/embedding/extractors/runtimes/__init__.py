@@ -1,0 +1,1 @@
+"""What runs a network on a worker: TensorFlow, OpenVINO, or Keras on a backend other than TensorFlow."""

@@ -1,0 +1,1 @@
+"""The networks by name: their layers, weights and preprocessing."""
