@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from embedded import seaweed
 from embedded.ports import find_free_ports
 from embedded.settings import StackSettings
 from embedded.stack import EmbeddedStack
-from include.retraining.artifacts import ExtractorRecord, Window
+from include.retraining.artifacts import ExtractorRecord, ImageRef, Window
 from include.retraining.command_line.environment import store_from
 from include.retraining.config import ClassifierConfig
 from include.retraining.dataset.images import image_refs, locality_order, read_images

@@ -57,7 +57,7 @@ def seaweed_service(settings: StackSettings, credentials: Credentials) -> Servic
         environment={
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(settings.state_dir),
-            "GOMEMLIMIT": "256MiB",  # its heap otherwise doubles before it is collected
+            "GOMEMLIMIT": "512MiB",  # its heap doubles before it is collected otherwise; with less it only collects
             "AWS_ACCESS_KEY_ID": credentials.s3_access_key,
             "AWS_SECRET_ACCESS_KEY": credentials.s3_secret_key,
             MARKER_VARIABLE: credentials.marker,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -17,6 +18,7 @@ from include.retraining.embedding.extraction.progress import LoggedProgress
 from include.retraining.embedding.extraction.shards import Shard
 from include.retraining.embedding.fingerprint import fingerprint, view_components
 from include.retraining.embedding.store.vectors import stored_part, write_part
+from include.retraining.errors import RetrainingError
 from include.retraining.run import Run
 from include.retraining.storage import layout
 from include.retraining.storage.base import ObjectStore, uri_of
@@ -28,6 +30,10 @@ logger = logging.getLogger(__name__)
 
 PART_IMAGES = 512  # a killed task computes at most two parts again; with vectors of five layers one has 4 MB
 FLATTENED_PART_IMAGES = 32  # a flattened feature map is some hundred times as long
+
+CALLS_AT_ONCE = (
+    2  # a call leaves cores, or an accelerator, idle between its layers and around it; a second one fills in
+)
 
 Part = tuple[ImageRef, ...]
 Progress = Callable[[int, int], None]
@@ -88,9 +94,25 @@ def _embed(
     store: ObjectStore, parts: Sequence[Part], network: Extractor, *, change: Change | None
 ) -> Generator[np.ndarray, None, None]:
     images = [image for part in parts for image in part]
-    with closing(feed(store, images, network, change=change)) as batches:
-        for batch in batches:
-            yield network.vectors_of(batch.pixels)[: batch.n_images]
+    calls: deque[tuple[Future[np.ndarray], int]] = deque()
+    failure: RetrainingError | None = None
+    with (
+        closing(feed(store, images, network, change=change)) as batches,
+        ThreadPoolExecutor(CALLS_AT_ONCE, "embedding-network") as pool,
+    ):
+        try:
+            for batch in batches:
+                calls.append((pool.submit(network.vectors_of, batch.pixels), batch.n_images))
+                if len(calls) > CALLS_AT_ONCE:  # one waits, so that no caller ever does
+                    vectors, n_images = calls.popleft()
+                    yield vectors.result()[:n_images]
+        except RetrainingError as error:
+            failure = error  # what came before it is embedded all the same
+        while calls:
+            vectors, n_images = calls.popleft()
+            yield vectors.result()[:n_images]
+    if failure is not None:
+        raise failure
 
 
 def _told(vectors: Generator[np.ndarray, None, None], tell: Callable[[int], None]) -> Generator[np.ndarray, None, None]:

@@ -67,7 +67,7 @@ class Extractor:
         return self._resizer(images)
 
     def vectors_of(self, batch: np.ndarray) -> np.ndarray:
-        """Returns the vectors of one whole batch; called by one thread at a time.
+        """Returns the vectors of one whole batch; several threads may call it.
 
         Args:
             batch: What `resize` returned, float32, shape `(batch_size, image_size, image_size, 3)`.

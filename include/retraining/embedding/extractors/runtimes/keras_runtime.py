@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import keras
 import numpy as np
 
@@ -19,7 +21,9 @@ class KerasRuntime:
         self.name = f"Keras with {keras.backend.backend()} on {where}"
         self.batch_size = batch_size
         self._network = network
+        self._calling = threading.Lock()  # Keras compiles at the first call, and says nothing of threads
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         """Returns the vectors of a batch."""
-        return np.asarray(self._network.predict_on_batch(batch), np.float32)
+        with self._calling:
+            return np.asarray(self._network.predict_on_batch(batch), np.float32)

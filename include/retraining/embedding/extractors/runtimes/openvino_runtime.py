@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from pathlib import Path
 
 import keras
@@ -29,10 +30,13 @@ class OpenVinoRuntime:
         # cores stand in each other's way as soon as two workers share a machine, and are no faster.
         settings = {"INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False, "NUM_STREAMS": 1}
         self._network = openvino.Core().compile_model(_read(network, batch_size), "CPU", settings)
+        self._of_thread = threading.local()  # a request serves one call at a time
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         """Returns the vectors of a batch."""
-        vectors: np.ndarray = self._network([batch])[0]
+        if not hasattr(self._of_thread, "request"):
+            self._of_thread.request = self._network.create_infer_request()
+        vectors: np.ndarray = self._of_thread.request.infer([batch])[0]
         return vectors
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Runtime(Protocol):
-    """A network, loaded where it runs. Called by one thread at a time."""
+    """A network, loaded where it runs. Several threads may call it; equal batches give equal bits all the same."""
 
     @property
     def name(self) -> str:
