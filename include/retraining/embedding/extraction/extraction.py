@@ -32,7 +32,7 @@ PART_IMAGES = 512  # a killed task computes at most two parts again; with vector
 FLATTENED_PART_IMAGES = 32  # a flattened feature map is some hundred times as long
 
 CALLS_AT_ONCE = (
-    2  # a call leaves cores, or an accelerator, idle between its layers and around it; a second one fills in
+    2  # a call leaves cores, or an accelerator, idle between its layers and around it; others fill in
 )
 
 Part = tuple[ImageRef, ...]
