@@ -31,9 +31,8 @@ logger = logging.getLogger(__name__)
 PART_IMAGES = 512  # a killed task computes at most two parts again; with vectors of five layers one has 4 MB
 FLATTENED_PART_IMAGES = 32  # a flattened feature map is some hundred times as long
 
-CALLS_AT_ONCE = (
-    2  # a call leaves cores, or an accelerator, idle between its layers and around it; others fill in
-)
+CALLS_AT_ONCE = 2  # a call leaves cores, or an accelerator, idle between its layers; another one fills in
+CHECKS_AT_ONCE = 8
 
 Part = tuple[ImageRef, ...]
 Progress = Callable[[int, int], None]
@@ -62,8 +61,7 @@ def extract(run: Run, shard: Shard, extractor: ExtractorRecord, *, progress: Pro
     config = run.config.embedding
     components = extractor.components
     vectors_of = fingerprint(view_components(components, config, shard.view) if shard.view else components)
-    parts = _parts(shard.images, config)
-    missing = [part for part in parts if stored_part(run.store, vectors_of, _ids(part)) is None]
+    missing = _missing(run.store, vectors_of, _parts(shard.images, config))
     n_images = len(shard.images)
     n_stored = n_images - sum(map(len, missing))
     network = _ready_extractor(run.store, config, extractor) if missing else None
@@ -88,6 +86,12 @@ def regrouped(arrays: Iterator[np.ndarray], lengths: Iterable[int]) -> Iterator[
             rest = rows[length:] if len(rows) > length else None
             length -= len(taken[-1])
         yield np.concatenate(taken)
+
+
+def _missing(store: ObjectStore, vectors_of: str, parts: Sequence[Part]) -> list[Part]:
+    with ThreadPoolExecutor(CHECKS_AT_ONCE, "embedding-check") as pool:
+        stored = pool.map(lambda part: stored_part(store, vectors_of, _ids(part)), parts)
+        return [part for part, uri in zip(parts, stored, strict=True) if uri is None]
 
 
 def _embed(
