@@ -24,8 +24,8 @@ BENCHMARK = Benchmark(
     method=(
         f"Distinct grey PNGs of {extraction.SIDE} × {extraction.SIDE} pixels and their packs lie in a SeaweedFS on the "
         "same machine, as intake leaves them. `throughput_ratio` by side of the network's input: a shard, from objects "
-        "to stored vectors, over the same network called on a batch that lies ready in memory, right before and right "
-        f"after it in the same process (their mean); the median of {extraction.ROUNDS} rounds. `single_objects` is the "
+        "to stored vectors, over the same network called on a batch that lies ready in memory, before and after it "
+        f"(their mean); the median of {extraction.ROUNDS} rounds. `single_objects` is the "
         "same without packs, `openvino` the "
         "same in the other runtime. `recipe` compares a shard with `model.predict` on one resident array and flattened "
         "feature maps. `incremental`: planning, extracting and gathering where a share of the images is new. "

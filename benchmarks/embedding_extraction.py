@@ -35,8 +35,9 @@ from include.retraining.command_line.environment import store_from
 from include.retraining.config import ClassifierConfig
 from include.retraining.dataset.images import image_refs, locality_order, read_images
 from include.retraining.dataset.snapshot import IMAGES as SNAPSHOT_TABLE
-from include.retraining.embedding.extraction.extraction import extract
+from include.retraining.embedding.extraction.extraction import calls_at_once, extract
 from include.retraining.embedding.extraction.shards import Shard, keep_shard, plan, recall_shard
+from include.retraining.embedding.extractors.devices import share_cores
 from include.retraining.embedding.extractors.extractor import Extractor
 from include.retraining.embedding.extractors.workers import ready_extractor
 from include.retraining.embedding.fingerprint import fingerprint, fingerprint_components
@@ -115,7 +116,19 @@ def measure_throughput(
         Images a second of the network alone and of the shard, medians over `ROUNDS`; and the median ratio, each of a
         shard over the mean of the network alone right before and right after it. Building the network is in none.
     """
-    return _measure("throughput", environment, size=size, number=number, runtime=runtime, packs=packs)
+    options = {"size": size, "number": number, "runtime": runtime}
+    bare = [_measure("bare", environment, **options)["images_per_second"]]
+    shards = []
+    for index in range(ROUNDS):
+        version = f"throughput {runtime} {packs} {index}"
+        shards.append(_measure("throughput", environment, **options, packs=packs, version=version)["images_per_second"])
+        bare.append(_measure("bare", environment, **options)["images_per_second"])
+    ratios = [rate * 2 / (bare[index] + bare[index + 1]) for index, rate in enumerate(shards)]
+    return {
+        "images": number,
+        "images_per_second": {"bare": float(np.median(bare)), "shard": float(np.median(shards))},
+        "ratio": float(np.median(ratios)),
+    }
 
 
 def measure_incremental(environment: Mapping[str, str], *, size: int = 96) -> dict[str, Any]:
@@ -209,32 +222,26 @@ def _measure_here(name: str, options: Mapping[str, Any]) -> int:
     return 0
 
 
-def _throughput(store: ObjectStore, *, size: int, number: int, runtime: str, packs: bool) -> dict[str, Any]:
+def _bare_alone(store: ObjectStore, *, size: int, number: int, runtime: str) -> dict[str, Any]:
+    """Times the network alone, as anybody would call it, in a process that it has for itself."""
     run = _run(store, size, runtime)
-    shard = _shard(run, number)
+    return {"images_per_second": _bare(ready_extractor(store, run.config.embedding, _record(run, "bare")), number)}
+
+
+def _throughput(
+    store: ObjectStore, *, size: int, number: int, runtime: str, packs: bool, version: str
+) -> dict[str, Any]:
+    """Extracts a shard as a worker does that has nothing else to do; the building of the network left out."""
+    run = _run(store, size, runtime)
+    shard, record = _shard(run, number), _record(run, version)
     if not packs:
         shard = replace(shard, images=tuple(ImageRef(it.image_id, it.key, it.bytes_sha256) for it in shard.images))
-    rounds = [_round(run, shard, f"throughput {runtime} {packs} {number}") for number in range(ROUNDS)]
-    return {
-        "images": number,
-        "images_per_second": {
-            "bare": float(np.median([rate for bare, _ in rounds for rate in bare])),
-            "shard": float(np.median([rate for _, rate in rounds])),
-        },
-        "ratio": float(np.median([rate / np.mean(bare) for bare, rate in rounds])),
-    }
-
-
-def _round(run: Run, shard: Shard, version: str) -> tuple[tuple[float, float], float]:
-    """Returns the images a second of the network alone, before and after the shard, and of the shard."""
-    record, number = _record(run, version), len(shard.images)
-    network = ready_extractor(run.store, run.config.embedding, record)
     _require_new(run, record)
-    before = _bare(network, number)
+    share_cores(calls_at_once())
+    ready_extractor(store, run.config.embedding, record)
     started = time.perf_counter()
-    extract(run, shard, record)
-    rate = number / (time.perf_counter() - started)
-    return (before, _bare(network, number)), rate
+    extract(run, shard, record, alone=True)
+    return {"images_per_second": number / (time.perf_counter() - started)}
 
 
 def _bare(network: Extractor, number: int) -> float:
@@ -325,6 +332,7 @@ def _as_recipes_do(image: np.ndarray, size: int) -> np.ndarray:
 
 
 MEASUREMENTS: dict[str, Callable[..., dict[str, Any]]] = {
+    "bare": _bare_alone,
     "throughput": _throughput,
     "extract": _extract,
     "keep": _keep,

@@ -104,7 +104,7 @@ def extract_embeddings(shard: str, label: str, extractor: str) -> str:
     from include.retraining import steps
 
     _label("shard", label)
-    return steps.extract_embeddings(this_run(), shard, extractor)
+    return steps.extract_embeddings(this_run(), shard, extractor, alone=True)
 
 
 # No image may need a vector: then the mapped task before this one is skipped, and that is no reason to stop.

@@ -58,13 +58,14 @@ def take_in(run: Run, listings: list[str], *, register_baseline: bool, progress:
     )
 
 
-def embed(run: Run, snapshot: str, progress: Progress) -> str:
+def embed(run: Run, snapshot: str, progress: Progress, *, alone: bool = False) -> str:
     """Makes the vectors of a frozen dataset; returns the URI of the record that later stages read them by.
 
     Args:
         run: What and where.
         snapshot: What `steps.freeze_snapshot` returned.
         progress: Told before and after each part of a step; of vectors, how many of how many are there.
+        alone: Whether this process does nothing else.
 
     Raises:
         RetrainingError: As the steps do.
@@ -84,7 +85,7 @@ def embed(run: Run, snapshot: str, progress: Progress) -> str:
             done = before + n_images
             progress("extract_embeddings", before + n_done, plan.n_missing)
 
-        steps.extract_embeddings(run, shard.uri, extractor, progress=tell)
+        steps.extract_embeddings(run, shard.uri, extractor, progress=tell, alone=alone)
     return _one("gather_embeddings", lambda: steps.gather_embeddings(run, snapshot, extractor), progress)
 
 
@@ -101,7 +102,7 @@ def embed_accepted(run: Run, progress: Progress) -> str:
     from include.retraining.dataset.snapshot import freeze  # loads pandas
 
     snapshot = _one("freeze_snapshot", lambda: run.record(SNAPSHOT, freeze(run)), progress)
-    return embed(run, snapshot, progress)
+    return embed(run, snapshot, progress, alone=run.config.fine_tune is None)
 
 
 def retrain(run: Run, *, allowed: bool, register_baseline: bool = False, progress: Progress) -> Outcome:

@@ -139,7 +139,12 @@ def plan_shards(run: Run, snapshot_uri: str, extractor_uri: str) -> list[Planned
 
 
 def extract_embeddings(
-    run: Run, shard_uri: str, extractor_uri: str, *, progress: Callable[[int, int], None] | None = None
+    run: Run,
+    shard_uri: str,
+    extractor_uri: str,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    alone: bool = False,
 ) -> str:
     """Computes the vectors of one shard; returns the URI under which they are stored.
 
@@ -148,11 +153,13 @@ def extract_embeddings(
         shard_uri: Of the shard.
         extractor_uri: Of the extractor's record.
         progress: Told how many of how many images are done; by default the log is.
+        alone: Whether this process does nothing but embed, and may arrange its threads for that.
     """
     from include.retraining.embedding.extraction.extraction import extract
     from include.retraining.embedding.extraction.shards import recall_shard
 
-    return extract(run, recall_shard(run, shard_uri), run.load(extractor_uri, ExtractorRecord), progress=progress)
+    shard, extractor = recall_shard(run, shard_uri), run.load(extractor_uri, ExtractorRecord)
+    return extract(run, shard, extractor, progress=progress, alone=alone)
 
 
 def gather_embeddings(run: Run, snapshot_uri: str, extractor_uri: str) -> str:

@@ -61,7 +61,7 @@ def test_each_step_is_handed_what_the_steps_before_it_returned(trials):
         ["freeze_snapshot", "intake"],
         ["choose_extractor"],
         ["plan_shards", "snapshot", "extractor"],
-        ["extract_embeddings", "shard-0", "extractor"],
+        ["extract_embeddings", "shard-0", "extractor", "alone=True"],
         ["gather_embeddings", "snapshot", "extractor"],
         ["doubt_labels", "snapshot", "embedding"],
         ["plan_resampling", "snapshot", "embedding"],

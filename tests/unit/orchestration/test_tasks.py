@@ -50,6 +50,7 @@ FOR_THE_GRID = "shard 2/3 · 500 images"
 TOLD = {
     "validate_batch": ("register_baseline", False),
     "accept_batch": ("register_baseline", False),
+    "extract_embeddings": ("alone", True),
     "decide_promotion": ("allowed", True),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -31,14 +32,16 @@ logger = logging.getLogger(__name__)
 PART_IMAGES = 512  # a killed task computes at most two parts again; with vectors of five layers one has 4 MB
 FLATTENED_PART_IMAGES = 32  # a flattened feature map is some hundred times as long
 
-CALLS_AT_ONCE = 2  # a call leaves cores, or an accelerator, idle between its layers; another one fills in
+MOST_CALLS = 4  # of the network at once: a call leaves cores, or an accelerator, idle between its layers
 CHECKS_AT_ONCE = 8
 
 Part = tuple[ImageRef, ...]
 Progress = Callable[[int, int], None]
 
 
-def extract(run: Run, shard: Shard, extractor: ExtractorRecord, *, progress: Progress | None = None) -> str:
+def extract(
+    run: Run, shard: Shard, extractor: ExtractorRecord, *, progress: Progress | None = None, alone: bool = False
+) -> str:
     """Computes and stores the vectors of a shard.
 
     Side effects:
@@ -50,6 +53,7 @@ def extract(run: Run, shard: Shard, extractor: ExtractorRecord, *, progress: Pro
         shard: The images.
         extractor: What embeds them.
         progress: Told how many of how many images are done; by default the log is.
+        alone: Whether this process does nothing but embed. Then calls of the network share the cores (`share_cores`).
 
     Returns:
         URI under which the parts lie.
@@ -64,7 +68,7 @@ def extract(run: Run, shard: Shard, extractor: ExtractorRecord, *, progress: Pro
     missing = _missing(run.store, vectors_of, _parts(shard.images, config))
     n_images = len(shard.images)
     n_stored = n_images - sum(map(len, missing))
-    network = _ready_extractor(run.store, config, extractor) if missing else None
+    network = _ready_extractor(run.store, config, extractor, alone=alone) if missing else None
     tell = LoggedProgress() if progress is None else progress
     tell(n_stored, n_images)
     if network is not None:
@@ -99,15 +103,16 @@ def _embed(
 ) -> Generator[np.ndarray, None, None]:
     images = [image for part in parts for image in part]
     calls: deque[tuple[Future[np.ndarray], int]] = deque()
+    at_once = calls_at_once()
     failure: RetrainingError | None = None
     with (
         closing(feed(store, images, network, change=change)) as batches,
-        ThreadPoolExecutor(CALLS_AT_ONCE, "embedding-network") as pool,
+        ThreadPoolExecutor(at_once, "embedding-network") as pool,
     ):
         try:
             for batch in batches:
                 calls.append((pool.submit(network.vectors_of, batch.pixels), batch.n_images))
-                if len(calls) > CALLS_AT_ONCE:  # one waits, so that no caller ever does
+                if len(calls) > at_once:  # one waits, so that no caller ever does
                     vectors, n_images = calls.popleft()
                     yield vectors.result()[:n_images]
         except RetrainingError as error:
@@ -161,7 +166,15 @@ def _change(config: EmbeddingConfig, view: int) -> Change | None:
     return lambda image, image_id: augment(image, image_id, view)
 
 
-def _ready_extractor(store: ObjectStore, config: EmbeddingConfig, record: ExtractorRecord) -> Extractor:
-    from include.retraining.embedding.extractors.workers import ready_extractor  # loads TensorFlow: seconds
+def calls_at_once() -> int:
+    """Returns how many calls of the network run side by side on this worker."""
+    return min(MOST_CALLS, max(2, os.cpu_count() or 1))
 
+
+def _ready_extractor(store: ObjectStore, config: EmbeddingConfig, record: ExtractorRecord, *, alone: bool) -> Extractor:
+    from include.retraining.embedding.extractors.devices import share_cores  # these load TensorFlow: seconds
+    from include.retraining.embedding.extractors.workers import ready_extractor
+
+    if alone:
+        share_cores(calls_at_once())
     return ready_extractor(store, config, record)
