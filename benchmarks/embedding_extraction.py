@@ -35,7 +35,7 @@ from include.retraining.command_line.environment import store_from
 from include.retraining.config import ClassifierConfig
 from include.retraining.dataset.images import image_refs, locality_order, read_images
 from include.retraining.dataset.snapshot import IMAGES as SNAPSHOT_TABLE
-from include.retraining.embedding.extraction.extraction import calls_at_once, extract
+from include.retraining.embedding.extraction.extraction import SMALL_INPUT, calls_at_once, extract
 from include.retraining.embedding.extraction.shards import Shard, keep_shard, plan, recall_shard
 from include.retraining.embedding.extractors.devices import share_cores
 from include.retraining.embedding.extractors.extractor import Extractor
@@ -237,7 +237,8 @@ def _throughput(
     if not packs:
         shard = replace(shard, images=tuple(ImageRef(it.image_id, it.key, it.bytes_sha256) for it in shard.images))
     _require_new(run, record)
-    share_cores(calls_at_once())
+    if size <= SMALL_INPUT:
+        share_cores(calls_at_once())
     ready_extractor(store, run.config.embedding, record)
     started = time.perf_counter()
     extract(run, shard, record, alone=True)

@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 PART_IMAGES = 512  # a killed task computes at most two parts again; with vectors of five layers one has 4 MB
 FLATTENED_PART_IMAGES = 32  # a flattened feature map is some hundred times as long
 
+SMALL_INPUT = 128  # pixels a side; the layers of larger ones keep all cores busy, and caches full
 MOST_CALLS = 4  # of the network at once: a call leaves cores, or an accelerator, idle between its layers
 CHECKS_AT_ONCE = 8
 
@@ -53,7 +54,8 @@ def extract(
         shard: The images.
         extractor: What embeds them.
         progress: Told how many of how many images are done; by default the log is.
-        alone: Whether this process does nothing but embed. Then calls of the network share the cores (`share_cores`).
+        alone: Whether this process does nothing but embed. Then calls of the network share the cores (`share_cores`)
+            where its input is small.
 
     Returns:
         URI under which the parts lie.
@@ -175,6 +177,6 @@ def _ready_extractor(store: ObjectStore, config: EmbeddingConfig, record: Extrac
     from include.retraining.embedding.extractors.devices import share_cores  # these load TensorFlow: seconds
     from include.retraining.embedding.extractors.workers import ready_extractor
 
-    if alone:
+    if alone and config.image_size <= SMALL_INPUT:
         share_cores(calls_at_once())
     return ready_extractor(store, config, record)

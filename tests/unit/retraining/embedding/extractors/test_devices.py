@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
 
 from include.retraining.embedding.extractors.devices import Device, prepare_devices
 
+REPOSITORY = Path(__file__).parents[5]
 GPUS = [
     tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU"),
     tf.config.PhysicalDevice("/physical_device:GPU:1", "GPU"),
@@ -54,3 +58,23 @@ def test_a_worker_without_an_accelerator_computes_on_its_cpu(monkeypatch: pytest
 
     assert prepare_devices() == prepare_devices()
     assert prepare_devices().kind == "cpu"
+
+
+SHARING = """
+import tensorflow as tf
+from include.retraining.embedding.extractors.devices import share_cores
+if {started}:
+    tf.constant(1)
+share_cores(10**6)
+share_cores(10**6)
+print(tf.config.threading.get_intra_op_parallelism_threads())
+"""
+
+
+@pytest.mark.parametrize(("started", "threads"), [(False, "1"), (True, "0")])
+def test_calls_share_the_cores_where_tensorflow_has_not_started_yet(started: bool, threads: str):
+    code = SHARING.format(started=started)
+
+    ran = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+
+    assert ran.stdout.split() == [threads]  # 0: all of them
