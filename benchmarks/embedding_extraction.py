@@ -9,7 +9,6 @@ import argparse
 import io
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from benchmarks.memory import peak_mb
 from benchmarks.results import REPOSITORY
 from embedded import seaweed
 from embedded.ports import find_free_ports
@@ -217,7 +217,7 @@ def _measure(name: str, environment: Mapping[str, str], **options: Any) -> dict[
 def _measure_here(name: str, options: Mapping[str, Any]) -> int:
     """Does one measurement in this process and prints it."""
     told = MEASUREMENTS[name](store_from(os.environ), **options)
-    told["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux tells it in KiB
+    told["peak_mb"] = peak_mb()
     print(json.dumps(told))
     return 0
 

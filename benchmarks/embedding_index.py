@@ -9,7 +9,6 @@ import argparse
 import hashlib
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.memory import peak_mb, reset_peak
 from benchmarks.results import REPOSITORY
 from embedded import seaweed
 from embedded.ports import find_free_ports
@@ -94,15 +94,15 @@ def _fill(store: ObjectStore, n_ids: int) -> int:
 
 
 def _merge(store: ObjectStore, _n_ids: int) -> dict[str, float]:
-    before_mb, started = _peak_mb(), time.perf_counter()
+    before_mb, started = reset_peak(), time.perf_counter()
     merge_index(store, FINGERPRINT)
-    return {"seconds_to_merge": time.perf_counter() - started, "merge_peak_mb": _peak_mb() - before_mb}
+    return {"seconds_to_merge": time.perf_counter() - started, "merge_peak_mb": peak_mb() - before_mb}
 
 
 def _open(store: ObjectStore, n_ids: int) -> dict[str, float]:
     first = n_ids - ASKED // 2  # the second half of the question is not stored
     ids = [_id(number) for number in range(first, first + ASKED)]
-    before_mb, begun = _peak_mb(), time.perf_counter()
+    before_mb, begun = reset_peak(), time.perf_counter()
     list_parts(store, FINGERPRINT)
     started = time.perf_counter()
     index = open_index(store, FINGERPRINT)
@@ -115,7 +115,7 @@ def _open(store: ObjectStore, n_ids: int) -> dict[str, float]:
         "seconds_to_list": started - begun,
         "seconds_to_open": opened - started,
         "seconds_to_answer": answered - opened,
-        "peak_mb": _peak_mb() - before_mb,
+        "peak_mb": peak_mb() - before_mb,
     }
 
 
@@ -131,10 +131,6 @@ def _measure(name: str, n_ids: int, environment: dict[str, str]) -> dict[str, fl
 
 def _id(number: int) -> str:
     return hashlib.sha256(number.to_bytes(8, "big", signed=True)).hexdigest()
-
-
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux tells it in KiB
 
 
 def _parser() -> argparse.ArgumentParser:
