@@ -10,6 +10,7 @@ import pytest
 from include.retraining import journal, pipeline, registry, steps
 from include.retraining.artifacts import (
     EmbeddingPlan,
+    EmbeddingRecord,
     EvaluationRecord,
     Move,
     PromotionDecision,
@@ -20,7 +21,7 @@ from include.retraining.artifacts import (
 from include.retraining.dataset.snapshot import read_snapshot
 from include.retraining.embedding.extractors import workers
 from include.retraining.errors import DataContractError, StorageUnavailableError
-from include.retraining.run import DECISION, EMBEDDING_PLAN, EVALUATION, PROMOTION, SELECTION, SNAPSHOT, Run
+from include.retraining.run import DECISION, EMBEDDING, EMBEDDING_PLAN, EVALUATION, PROMOTION, SELECTION, SNAPSHOT, Run
 from include.retraining.storage import layout
 from include.retraining.storage.base import ObjectStore, key_of
 from include.retraining.storage.memory import InMemoryStore
@@ -262,6 +263,21 @@ def test_a_second_run_on_the_same_data_embeds_nothing_trains_nothing_and_promote
     assert {key.split("/")[0] for key in added} == {"runs", "models"}
     assert [key for key in added if key.startswith("models/")] == ["models/flowers/history/00000003.json"]
     assert store.get(layout.champion(CLASSIFIER)) == undisturbed.objects[layout.champion(CLASSIFIER)]
+
+
+def test_what_was_accepted_is_embedded_without_a_training_to_the_same_vectors(undisturbed: Undisturbed):
+    store = holding(undisturbed.delivered)
+    run = undisturbed.on(store, run_id="command-line-embed")
+    pipeline.take_in(run, steps.list_batch(run), register_baseline=False, progress=lambda *_: None)
+
+    embedding = run.load(pipeline.embed_accepted(run, lambda *_: None), EmbeddingRecord)
+
+    assert run.recall(EMBEDDING_PLAN, EmbeddingPlan).n_missing == 73
+    assert embedding == undisturbed.run.recall(EMBEDDING, EmbeddingRecord)
+    assert {key: body for key, body in store.objects.items() if "/parts/" in key} == {
+        key: body for key, body in undisturbed.objects.items() if "/parts/" in key
+    }
+    assert not list(store.list("models/"))
 
 
 def test_new_data_makes_a_new_champion_and_an_older_window_sees_what_it_saw_and_dethrones_nobody(
