@@ -1,6 +1,6 @@
-"""`python -m benchmarks.embedding_extraction`: times the way from objects in the store to vectors, and its memory.
+"""Times the way from objects in the store to vectors, and its memory: what `benchmarks.embedding` is made of.
 
-What a whole benchmark of the stage is made of; each measurement runs in a fresh process.
+Each measurement runs in a fresh process.
 """
 
 from __future__ import annotations
@@ -11,13 +11,11 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,10 +24,6 @@ from PIL import Image
 
 from benchmarks.memory import peak_mb
 from benchmarks.results import REPOSITORY
-from embedded import seaweed
-from embedded.ports import find_free_ports
-from embedded.settings import StackSettings
-from embedded.stack import EmbeddedStack
 from include.retraining.artifacts import ExtractorRecord, ImageRef, Window
 from include.retraining.command_line.environment import store_from
 from include.retraining.config import ClassifierConfig
@@ -66,29 +60,9 @@ SHARD_LENGTHS = (2000, 10_000)  # by 2,000 images all that is kept ahead is full
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measures everything and prints it; returns the exit status."""
+    """Does the one measurement that `benchmarks.embedding` asks this process for; returns the exit status."""
     asked = _parser().parse_args(arguments)
-    if asked.measure:
-        return _measure_here(asked.measure, json.loads(asked.options))
-    with tempfile.TemporaryDirectory(prefix="retraining-embedding-") as folder:
-        stack = EmbeddedStack(StackSettings(Path(folder), find_free_ports()))
-        try:
-            stack.up([seaweed.NAME])
-            environment = {**os.environ, **stack.s3_environment(), "PYTHONPATH": str(REPOSITORY)}
-            deliver(store_from(environment), DELIVERED)
-            figures = {
-                "throughput": {
-                    size: measure_throughput(size, number, environment, runtime=asked.runtime)
-                    for size, number in SIZES.items()
-                },
-                "incremental": measure_incremental(environment),
-                "recipe": measure_recipe(environment),
-                "shard_peak_mb": measure_memory(environment),
-            }
-        finally:
-            stack.down()
-    print(json.dumps(figures, indent=2))
-    return 0
+    return _measure_here(asked.measure, json.loads(asked.options))
 
 
 def deliver(store: ObjectStore, number: int) -> None:
@@ -402,9 +376,8 @@ def _key(number: int) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.embedding_extraction", description=__doc__)
-    parser.add_argument("--runtime", default="tensorflow", help="what runs the network")
-    parser.add_argument("--measure", choices=tuple(MEASUREMENTS), help=argparse.SUPPRESS)
-    parser.add_argument("--options", default="{}", help=argparse.SUPPRESS)
+    parser.add_argument("--measure", choices=tuple(MEASUREMENTS), required=True)
+    parser.add_argument("--options", default="{}", help="as JSON")
     return parser
 
 
