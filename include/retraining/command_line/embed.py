@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from datetime import UTC, datetime, time, timedelta
 
-from include.retraining.artifacts import EmbeddingPlan, EmbeddingRecord, Window
+from include.retraining.artifacts import EmbeddingPlan, EmbeddingRecord
+from include.retraining.command_line.days import run_of_days
 from include.retraining.command_line.output import print_json, progress_bars
 from include.retraining.config import ClassifierConfig
 from include.retraining.pipeline import embed_accepted
-from include.retraining.run import EMBEDDING_PLAN, Run
+from include.retraining.run import EMBEDDING_PLAN
 from include.retraining.storage.base import ObjectStore
 
 
 def embed(arguments: argparse.Namespace, config: ClassifierConfig, store: ObjectStore) -> int:
     """Freezes the accepted batches up to a day and makes the vectors that are missing."""
-    start = datetime.combine(arguments.day, time.min, tzinfo=UTC)
-    this_run = Run(
-        config=config,
-        store=store,
-        window=Window(start=start, end=start + timedelta(days=1)),
-        run_id=f"command-line-embed__{arguments.day.isoformat()}",
-        started_at=datetime.now(UTC),  # noqa: TID251 (a command line is where time comes from)
-    )
+    run_id = f"command-line-embed__{arguments.day.isoformat()}"
+    this_run = run_of_days(config, store, arguments.day, arguments.day, run_id=run_id)
     with progress_bars() as progress:
         embedding = this_run.load(embed_accepted(this_run, progress), EmbeddingRecord)
     plan = this_run.recall(EMBEDDING_PLAN, EmbeddingPlan)

@@ -7,11 +7,12 @@ import dataclasses
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date
 from typing import Any
 
 from include.retraining import steps
-from include.retraining.artifacts import BatchPointer, IntakeRecord, Window
+from include.retraining.artifacts import BatchPointer, IntakeRecord
+from include.retraining.command_line.days import run_of_days
 from include.retraining.command_line.output import print_json, print_table, progress_bars
 from include.retraining.config import ClassifierConfig
 from include.retraining.errors import DataContractError
@@ -64,14 +65,8 @@ class Result:
 
 def intake(arguments: argparse.Namespace, config: ClassifierConfig, store: ObjectStore) -> int:
     """Takes in what was delivered for a day; exit status 0 where nothing was, an error where the batch is refused."""
-    start = datetime.combine(arguments.day, time.min, tzinfo=UTC)
-    run = Run(
-        config=config,
-        store=store,
-        window=Window(start=start, end=start + timedelta(days=1)),
-        run_id=f"command-line-intake__{arguments.day.isoformat()}",
-        started_at=datetime.now(UTC),  # noqa: TID251 (a command line is where time comes from)
-    )
+    run_id = f"command-line-intake__{arguments.day.isoformat()}"
+    run = run_of_days(config, store, arguments.day, arguments.day, run_id=run_id)
     try:
         with progress_bars() as progress:
             record = _take_in(run, register_baseline=arguments.register_baseline, progress=progress)

@@ -77,7 +77,7 @@ def _add_intake(commands: _Commands) -> None:
 
 
 def _add_embed(commands: _Commands) -> None:
-    vectors = commands.add_parser("embed", help="make the vectors of what was accepted, and train nothing")
+    vectors = commands.add_parser("embed", help="make the vectors of what was accepted, and no model")
     _common(vectors)
     vectors.add_argument(
         "day", type=_day, metavar="DAY", help="last day whose accepted images count, such as 2026-01-05"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from datetime import UTC, datetime, time, timedelta
 
-from include.retraining.artifacts import EvaluationRecord, IntakeRecord, SelectionRecord, Window
+from include.retraining.artifacts import EvaluationRecord, IntakeRecord, SelectionRecord
+from include.retraining.command_line.days import ONE_DAY, run_of_days
 from include.retraining.command_line.output import print_json, print_table, progress_bars
 from include.retraining.config import ClassifierConfig
 from include.retraining.errors import ConfigurationError
@@ -13,25 +13,14 @@ from include.retraining.pipeline import Outcome, retrain
 from include.retraining.run import EVALUATION, INTAKE, SELECTION, Run
 from include.retraining.storage.base import ObjectStore
 
-ONE_DAY = timedelta(days=1)
-
 
 def run(arguments: argparse.Namespace, config: ClassifierConfig, store: ObjectStore) -> int:
     """Retrains on the days asked for; exit status 0 whether or not the challenger was promoted."""
     last = arguments.end or arguments.start
     if last < arguments.start:
         raise ConfigurationError("--to", f"expected {arguments.start} or a later day, got {last}", "Swap the two days")
-    window = Window(
-        start=datetime.combine(arguments.start, time.min, tzinfo=UTC),
-        end=datetime.combine(last, time.min, tzinfo=UTC) + ONE_DAY,
-    )
-    this_run = Run(
-        config=config,
-        store=store,
-        window=window,
-        run_id=f"command-line__{arguments.start.isoformat()}_{last.isoformat()}",
-        started_at=datetime.now(UTC),  # noqa: TID251 (a command line is where time comes from)
-    )
+    run_id = f"command-line__{arguments.start.isoformat()}_{last.isoformat()}"
+    this_run = run_of_days(config, store, arguments.start, last, run_id=run_id)
     with progress_bars() as progress:
         outcome = retrain(
             this_run,
