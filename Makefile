@@ -15,7 +15,7 @@ export PYTHONPATH := $(CURDIR)
 # A machine may export this; without byte code every process would compile its imports anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo compose-demo test test-unit test-dags test-integration test-e2e check format up down status logs env bench lock clean
+.PHONY: help demo compose-demo test test-unit test-dags test-integration test-e2e check format up down status logs env bench bench-quality lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2 }'
@@ -75,7 +75,12 @@ bench: $(READY) ## measure, write benchmarks/results/*.json and docs/benchmarks.
 	$(BIN)/python -m benchmarks.label_doubts
 	$(BIN)/python -m benchmarks.embedding
 	$(BIN)/python -m benchmarks.fine_tuning
+	$(BIN)/python -m benchmarks.smote
 	$(BIN)/python -m benchmarks.demo
+	$(BIN)/python -m benchmarks.document
+
+bench-quality: $(READY) ## how well rare classes are told apart, by features and strategy (hours; cached in .cache/quality)
+	@$(BIN)/python -m benchmarks.quality
 	$(BIN)/python -m benchmarks.document
 
 lock: $(READY) ## lock the dependencies anew, with hashes, for Python 3.11 to 3.13

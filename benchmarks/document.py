@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,18 +39,36 @@ def document(results: Path) -> str:
 
 def _section(result: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
-    rows = [f"| `{name}` | {value} |" for name, value in _flat(result)]
+    tables = {name: value for name, value in result.items() if _is_table(value)}
+    figures = {name: value for name, value in result.items() if name not in tables}
+    rows = [f"| `{name}` | {value} |" for name, value in _flat(figures)]
     return "\n".join(
         [
             f"## {result['title']}\n",
             f"{result['method']}\n",
             f"`{result['command']}`, {result['cores']} cores, commit `{result['commit']}`, {versions}.\n",
-            "| figure | value |",
-            "|---|---|",
-            *rows,
-            "",
+            *(line for name, table in tables.items() for line in _table(name, table)),
+            *(["| figure | value |", "|---|---|", *rows, ""] if rows else []),
         ]
     )
+
+
+def _is_table(value: Any) -> bool:
+    """Tells whether a figure is a list of rows that are shown side by side: those of which each has a `features`."""
+    return isinstance(value, list) and bool(value) and all(isinstance(it, Mapping) and "features" in it for it in value)
+
+
+def _table(name: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    head = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    body = ["| " + " | ".join(_cell(row.get(column, "")) for column in columns) + " |" for row in rows]
+    return [f"`{name}`:\n", *head, *body, ""]
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"{value['mean']:.2f} ± {value['sd']:.2f}"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 def _flat(result: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

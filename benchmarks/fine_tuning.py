@@ -17,8 +17,9 @@ from demo import fashion_mnist
 from demo.delivery import DAYS, TEST_PER_CLASS, TRAIN_COUNTS, deliver, make_batches
 from include.retraining import steps
 from include.retraining.artifacts import EmbeddingRecord, SnapshotRecord, Window
-from include.retraining.balancing.smote import plan_smote
-from include.retraining.config import ClassifierConfig, Strategy, load_classifier
+from include.retraining.balancing.sampled import Streams
+from include.retraining.balancing.samplers import plan_rows
+from include.retraining.config import ClassifierConfig, load_classifier
 from include.retraining.dataset.snapshot import read_snapshot, rows_of
 from include.retraining.embedding.features import read_features
 from include.retraining.embedding.fine_tuning.versions import tuned_extractors
@@ -27,11 +28,11 @@ from include.retraining.metrics import macro_recall
 from include.retraining.pipeline import embed
 from include.retraining.run import Run
 from include.retraining.storage.memory import InMemoryStore
-from include.retraining.training.candidates import class_ids
+from include.retraining.training.rows import class_ids
 from include.retraining.training.strategies import apply_strategy
 
 IMAGE_SIZE = 64
-STRATEGIES: tuple[Strategy, ...] = ("none", "smote")
+STRATEGIES = ("none", "smote")
 HEAD = "linear"
 LAYERS = {"five layers": None, "last layer": ("head",)}
 FINE_TUNE = {"occasion": {"when": "every_runs", "runs": 1}}  # all else as FineTuneConfig has it
@@ -131,12 +132,12 @@ def _scores(run: Run, snapshot_uri: str) -> dict[str, dict[str, float]]:
     rows = {split: rows_of(snapshot, split) for split in ("train", *SPLITS)}
     X = {split: read_features(run.store, vectors, list(of_split["image_id"])) for split, of_split in rows.items()}
     y = {split: class_ids(of_split, run.config.labels) for split, of_split in rows.items()}
-    return {strategy: _scores_of(run.config, strategy, rows["train"], X, y) for strategy in STRATEGIES}
+    return {name: _scores_of(run.config, name, rows["train"], X, y) for name in STRATEGIES}
 
 
 def _scores_of(
     config: ClassifierConfig,
-    strategy: Strategy,
+    name: str,
     train: pd.DataFrame,
     X: Mapping[str, np.ndarray],
     y: Mapping[str, np.ndarray],
@@ -145,20 +146,20 @@ def _scores_of(
 
     scaler = fit_scaler(X["train"])
     X_train, ids = scaler.transform(X["train"]), train["image_id"].to_numpy()
-    balancing = config.balancing
-    plan = plan_smote(
-        X_train, train["label"].to_numpy(), ids, k_neighbors=balancing.k_neighbors, seed=balancing.seed
-    ).plan
+    training, streams = config.training, Streams(config.balancing.seed, config.balancing.random_streams)
+    pairs = None
+    if name in training.resampling:
+        plan, _ = plan_rows(X_train, train["label"].to_numpy(), ids, training.resampling[name], streams)
+        pairs = plan.over(ids)
     fit = fit_head(
-        strategy,
-        apply_strategy(strategy, X_train, y["train"], ids, plan=plan, labels=config.labels),
-        scaler.transform(X["validation"]),
-        y["validation"],
+        name,
+        apply_strategy(training.strategies[name], X_train, y["train"], pairs=pairs, n_classes=len(config.labels)),
+        (scaler.transform(X["validation"]), y["validation"]),
         scaler=scaler,
-        head=config.training.heads[HEAD],
-        training=config.training,
+        head=training.heads[HEAD].settings(training.learning_rate),
+        training=training,
     )
-    y_pred = {split: fit.head.predict_proba(X[split]).argmax(axis=1) for split in SPLITS}
+    y_pred = {split: fit.head.predict(X[split]) for split in SPLITS}
     return {split: macro_recall(y[split], y_pred[split], len(config.labels)) for split in SPLITS}
 
 

@@ -17,7 +17,8 @@ from demo import fashion_mnist
 from demo.delivery import DAYS, deliver, make_batches
 from include.retraining import steps
 from include.retraining.artifacts import EmbeddingRecord, SnapshotRecord, Window
-from include.retraining.balancing.smote import plan_smote
+from include.retraining.balancing.sampled import Streams
+from include.retraining.balancing.samplers import plan_rows
 from include.retraining.config import ClassifierConfig, HeadConfig, load_classifier
 from include.retraining.dataset.snapshot import read_snapshot
 from include.retraining.embedding.features import read_features
@@ -27,7 +28,7 @@ from include.retraining.metrics import macro_recall
 from include.retraining.pipeline import embed
 from include.retraining.run import Run
 from include.retraining.storage.memory import InMemoryStore
-from include.retraining.training.candidates import class_ids
+from include.retraining.training.rows import class_ids
 from include.retraining.training.strategies import apply_strategy
 
 SALTS = ("", "second", "third")
@@ -94,22 +95,25 @@ def _scores(
     scaler = fit_scaler(X[is_train])
     X_train, X_validation = scaler.transform(X[is_train]), scaler.transform(X[~is_train])
     train_ids, train_labels = rows["image_id"].to_numpy()[is_train], rows["label"].to_numpy()[is_train]
-    balancing = config.balancing
-    plan = plan_smote(X_train, train_labels, train_ids, k_neighbors=balancing.k_neighbors, seed=balancing.seed).plan
-    for strategy in config.training.strategies:
-        fitted_on = apply_strategy(strategy, X_train, y[is_train], train_ids, plan=plan, labels=config.labels)
+    streams = Streams(config.balancing.seed, config.balancing.random_streams)
+    pairs = {
+        name: plan_rows(X_train, train_labels, train_ids, resampling, streams)[0].over(train_ids)
+        for name, resampling in config.training.resampling.items()
+    }
+    for name, strategy in config.training.strategies.items():
+        fitted_on = apply_strategy(strategy, X_train, y[is_train], pairs=pairs.get(name), n_classes=len(config.labels))
         for (head, units), decay in itertools.product(HIDDEN_UNITS.items(), WEIGHT_DECAYS):
+            shape = HeadConfig(hidden_units=units, weight_decay=decay, dropout=0.3 if units else 0.0)
             fit = fit_head(
-                head,
+                f"{name} {head}",
                 fitted_on,
-                X_validation,
-                y[~is_train],
+                (X_validation, y[~is_train]),
                 scaler=scaler,
-                head=HeadConfig(hidden_units=units, weight_decay=decay, dropout=0.3 if units else 0.0),
+                head=shape.settings(config.training.learning_rate),
                 training=config.training,
             )
-            y_pred = fit.head.predict_proba(X[~is_train]).argmax(axis=1)
-            yield f"{strategy} {head}", decay, macro_recall(y[~is_train], y_pred, len(config.labels))
+            y_pred = fit.head.predict(X[~is_train])
+            yield f"{name} {head}", decay, macro_recall(y[~is_train], y_pred, len(config.labels))
 
 
 def _best(means: dict[str, dict[str, float]], head: str) -> Any:

@@ -62,8 +62,13 @@ def make_dag(config: ClassifierConfig) -> DAG:
 
         with TaskGroup("balancing"):
             resampling = tasks.plan_resampling(snapshot, embedding)
+            shown = [doubts]
+            if config.balancing.reconstruct:
+                shown.append(tasks.reconstruct_images(snapshot, embedding, resampling))
 
         with TaskGroup("training"):
+            if config.training.mode == "images":
+                shown.append(tasks.train_on_images(snapshot, embedding, resampling))
             candidates = tasks.train_candidate.partial(
                 snapshot=snapshot, embedding=embedding, resampling=resampling
             ).expand(candidate=[candidate.name for candidate in config.candidates])
@@ -87,7 +92,7 @@ def make_dag(config: ClassifierConfig) -> DAG:
         # A teardown runs whatever happened before it, and does not hide a failure from the run's state.
         report = tasks.publish_report()
         add_report_link(report)
-        [promotion, doubts] >> report.as_teardown()
+        [promotion, *shown] >> report.as_teardown()
     return dag
 
 

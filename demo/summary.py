@@ -94,7 +94,7 @@ def read_results(store: ObjectStore, classifier: str, *, day: str, run_id: str) 
 
 
 def macro_recalls_by_strategy(results: RunResults) -> dict[str, float | None]:
-    """Returns, by strategy, the macro recall on test of the strategy's best candidate on validation."""
+    """Returns, by strategy, the macro recall on test of the strategy's best candidate by cross-validation."""
     if results.selection is None or results.evaluation is None:
         return {}
     best: dict[str, CandidateRecord] = {}
@@ -132,7 +132,8 @@ def print_summary(
         console.print(class_table(last), candidate_table(last, pointer), test_table(last))
         recalls = macro_recalls_by_strategy(last)
         shown = ", ".join(f"{name} {_number(value)}" for name, value in recalls.items()) or "none"
-        console.print(f"Macro recall on test, of each strategy's best head on validation: {shown}", highlight=False)
+        heading = "Macro recall on test, of each strategy's best head by cross-validation"
+        console.print(f"{heading}: {shown}", highlight=False)
     console.print(decision_table(runs))
     for run in runs:
         if run.decision is not None and not run.decision.approved:
@@ -187,7 +188,8 @@ def class_table(run: RunResults) -> Table:
     """Returns the images by class and split, the train rows also after SMOTE."""
     table = _table(f"Classes in the snapshot of {run.day}", "label", "train", "train after SMOTE", "validation", "test")
     counts = run.snapshot.counts if run.snapshot else {split: {} for split in SPLITS}
-    after = run.resampling.counts_after if run.resampling else {}
+    smote = run.resampling.plans.get("smote") if run.resampling else None
+    after = smote.counts_after if smote else {}
     for label in counts["train"]:
         train, validation, test = (counts[split].get(label) for split in SPLITS)
         _add(table, label, *(_count(value) for value in (train, after.get(label), validation, test)))
@@ -195,8 +197,8 @@ def class_table(run: RunResults) -> Table:
 
 
 def candidate_table(run: RunResults, pointer: ChampionPointer | None) -> Table:
-    """Returns the candidates side by side, best on validation first; the mark is on the one that is in production."""
-    names = [f"{split} {_words(metric)}" for split in ("validation", "test") for metric in COMPARED]
+    """Returns the candidates side by side, best first; the mark is on the one that is in production."""
+    names = ["cross-validation", "validation macro recall", *(f"test {_words(metric)}" for metric in COMPARED)]
     table = _table(f"Candidates of {run.day} ({MARK} champion, → challenger)", "", "candidate", *names)
     table.columns[1].justify = "left"
     table.columns[1].no_wrap = True
@@ -205,8 +207,9 @@ def candidate_table(run: RunResults, pointer: ChampionPointer | None) -> Table:
     for candidate in run.selection.candidates if run.selection else ():
         is_challenger = run.selection is not None and candidate.name == run.selection.challenger
         mark = "" if not is_challenger else MARK if is_champion else "→"
-        metrics = (candidate.validation, tested.get(candidate.name))
-        values = [_metric(each, name) for each in metrics for name in COMPARED]
+        scores = candidate.cross_validation
+        values = [f"{scores.mean:.4f} ± {scores.standard_error:.4f}", _metric(candidate.validation, "macro_recall")]
+        values += [_metric(tested.get(candidate.name), name) for name in COMPARED]
         _add(table, mark, candidate.name, *values, style="bold" if is_challenger else "")
     return table
 

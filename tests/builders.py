@@ -14,15 +14,20 @@ from include.retraining.artifacts import (
     CandidateRecord,
     ChampionPointer,
     ClassificationMetrics,
+    ContactSheet,
+    CrossValidation,
     EmbeddingPlan,
     EvaluationRecord,
     GateResult,
+    ImageLevelRecord,
     IntakeRecord,
     LabelDoubt,
     LabelDoubtsRecord,
     Lineage,
     Move,
+    PlanRecord,
     PromotionDecision,
+    ReconstructionRecord,
     ResamplingRecord,
     SelectionRecord,
     SnapshotRecord,
@@ -123,7 +128,9 @@ def make_candidate(
     candidate = CandidateRecord(
         name=f"{strategy} · {head}",
         strategy=strategy,
+        kind=strategy,
         head=head,
+        settings={"weight_decay": 1.0, "dropout": 0.0, "learning_rate": 1e-3},
         uri=f"s3://memory/candidates/{CLASSIFIER}/{strategy}-{head}/",
         n_train_rows=1200 if strategy == "smote" else 500,
         n_parameters=1795 if head == "linear" else 66_307,
@@ -131,16 +138,68 @@ def make_candidate(
         loss=tuple(round(1.2 * 0.7**epoch, 4) for epoch in range(1, n_epochs + 1)),
         validation_macro_recall=tuple(round(reached * (1 - 0.4**epoch), 4) for epoch in range(1, n_epochs + 1)),
         validation=validation,
+        cross_validation=make_cross_validation(reached),
+        temperature=1.25,
+        thresholds=None,
+        trials=(),
     )
     return dataclasses.replace(candidate, **fields)
 
 
-def make_selection(candidates: Sequence[CandidateRecord] = ()) -> SelectionRecord:
-    """A contest; by default SMOTE has won over training without any remedy."""
+def make_cross_validation(mean: float = 0.8, spread: float = 0.02) -> CrossValidation:
+    """Five folds whose scores lie around a mean, with the standard error that follows from them."""
+    scores = tuple(mean + spread * step for step in (-1.0, -0.5, 0.0, 0.5, 1.0))
+    return CrossValidation(scores, mean, standard_error=float(np.std(scores, ddof=1) / np.sqrt(len(scores))))
+
+
+def make_selection(candidates: Sequence[CandidateRecord] = (), **fields: Any) -> SelectionRecord:
+    """A contest that the best mean has won; by default SMOTE's, over training without any remedy."""
     if not candidates:
         weaker = make_metrics(dict.fromkeys(LABELS, 0.7))
         candidates = (make_candidate("smote"), make_candidate("none", validation=weaker))
-    return SelectionRecord(challenger=candidates[0].name, candidates=tuple(candidates))
+    ranked = sorted(candidates, key=lambda candidate: -candidate.cross_validation.mean)
+    best = ranked[0]
+    selection = SelectionRecord(
+        challenger=best.name,
+        best=best.name,
+        rule="one_standard_error",
+        bound=best.cross_validation.mean - best.cross_validation.standard_error,
+        because=f"{best.name} has the highest mean, and no simpler candidate is within one standard error of it.",
+        candidates=tuple(ranked),
+    )
+    return dataclasses.replace(selection, **fields)
+
+
+def make_reconstruction(prefix: str = "", **fields: Any) -> ReconstructionRecord:
+    """Pictures of the synthetic rows of two classes, as they would lie under a prefix."""
+    uri = f"s3://memory/{prefix or f'runs/{CLASSIFIER}/run/reconstruction/'}"
+    record = ReconstructionRecord(
+        strategy="smote",
+        decoder_uri=f"s3://memory/decoders/{CLASSIFIER}/dec0/",
+        decoder_error=0.071,
+        mean_image_error=0.153,
+        sheets=tuple(ContactSheet(label, f"{uri}{label}.png", 8) for label in LABELS[1:]),
+        projection_uri=f"{uri}projection.png",
+        explained_variance=0.31,
+    )
+    return dataclasses.replace(record, **fields)
+
+
+def make_image_level(**fields: Any) -> ImageLevelRecord:
+    """An image-level CNN that is a little worse than the heads."""
+    metrics = make_metrics(dict.fromkeys(LABELS, 0.6))
+    record = ImageLevelRecord(
+        strategy="smote",
+        source="decoded",
+        n_train_images=1200,
+        n_parameters=98_765,
+        best_epoch=2,
+        loss=(1.1, 0.9, 0.8),
+        validation_macro_recall=(0.4, 0.6, 0.55),
+        validation=metrics,
+        test=metrics,
+    )
+    return dataclasses.replace(record, **fields)
 
 
 def make_intake(**fields: Any) -> IntakeRecord:
@@ -242,16 +301,20 @@ def make_label_doubts(worst: Sequence[LabelDoubt] | None = None, **fields: Any) 
     return dataclasses.replace(record, **fields)
 
 
-def make_resampling(before: Mapping[str, int] | None = None, **fields: Any) -> ResamplingRecord:
+def make_plan(before: Mapping[str, int] | None = None, strategy: str = "smote", **fields: Any) -> PlanRecord:
     """A plan that brings every class to the size of the largest, with k at most 5."""
     before = {"daisy": 400, "poppy": 90, "orchid": 10} if before is None else before
     neighbours = {label: min(5, max(count - 1, 0)) for label, count in before.items()}
-    record = ResamplingRecord(
+    largest = max(before.values())
+    record = PlanRecord(
+        strategy=strategy,
         uri=f"s3://memory/resampling/{CLASSIFIER}/7c7c/",
         digest="7c7c" * 16,
         counts_before=dict(before),
-        counts_after=dict.fromkeys(before, max(before.values())),
+        counts_asked=dict.fromkeys(before, largest),
+        counts_after=dict.fromkeys(before, largest),
         neighbours=neighbours,
+        noise_share={label: None if count == largest else 0.125 for label, count in before.items()},
         warnings=tuple(
             f"{label} has {before[label]} train images: k is {k} instead of 5."
             for label, k in neighbours.items()
@@ -259,6 +322,12 @@ def make_resampling(before: Mapping[str, int] | None = None, **fields: Any) -> R
         ),
     )
     return dataclasses.replace(record, **fields)
+
+
+def make_resampling(before: Mapping[str, int] | None = None, *others: PlanRecord, **fields: Any) -> ResamplingRecord:
+    """The plan of SMOTE, then those of other strategies; fields override SMOTE's."""
+    plans = (make_plan(before, **fields), *others)
+    return ResamplingRecord({plan.strategy: plan for plan in plans})
 
 
 def make_lineage(**fields: Any) -> Lineage:

@@ -126,15 +126,31 @@ def doubt_labels(snapshot: str, embedding: str) -> str:
 
 @task
 def plan_resampling(snapshot: str, embedding: str) -> str:
-    """Plans SMOTE on the train vectors."""
+    """Plans the synthetic rows of every strategy that resamples."""
     from include.retraining import steps
 
     return steps.plan_resampling(this_run(), snapshot, embedding)
 
 
+@task(queue="gpu", pool="gpu")
+def reconstruct_images(snapshot: str, embedding: str, resampling: str) -> str:
+    """Turns synthetic vectors back into pictures, for the report."""
+    from include.retraining import steps
+
+    return steps.reconstruct_images(this_run(), snapshot, embedding, resampling)
+
+
+@task(queue="gpu", pool="gpu")
+def train_on_images(snapshot: str, embedding: str, resampling: str) -> str:
+    """Trains the image-level CNN that is shown beside the candidates."""
+    from include.retraining import steps
+
+    return steps.train_on_images(this_run(), snapshot, embedding, resampling)
+
+
 @task(map_index_template="{{ candidate }}")
 def train_candidate(candidate: str, snapshot: str, embedding: str, resampling: str) -> str:
-    """Trains one candidate: a strategy with a head."""
+    """Trains one candidate, a strategy with a head, and scores it by cross-validation."""
     from include.retraining import steps
 
     _label("candidate", candidate)
@@ -143,7 +159,7 @@ def train_candidate(candidate: str, snapshot: str, embedding: str, resampling: s
 
 @task
 def select_challenger(candidates: list[str]) -> str:
-    """Chooses the challenger on the validation split."""
+    """Chooses the challenger by the candidates' cross-validation, never by the test split."""
     from include.retraining import steps
 
     return steps.select_challenger(this_run(), list(candidates))

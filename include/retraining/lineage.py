@@ -10,7 +10,8 @@ from pathlib import Path
 
 from include.retraining.config import ClassifierConfig
 
-SHOW_ONLY = ("reporting", "command_line", "label_quality")  # they read what the stages left, and change no model
+# They read what the stages left, and change no model.
+SHOW_ONLY = ("reporting", "command_line", "label_quality", "reconstruction")
 LIBRARIES = ("numpy", "scikit-learn", "imbalanced-learn", "keras", "tensorflow", "pillow")
 
 

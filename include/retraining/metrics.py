@@ -9,13 +9,18 @@ from include.retraining.artifacts import ClassificationMetrics
 ECE_BINS = 15
 
 
-def classification_metrics(y_true: np.ndarray, y_score: np.ndarray, labels: tuple[str, ...]) -> ClassificationMetrics:
+def classification_metrics(
+    y_true: np.ndarray, y_score: np.ndarray, labels: tuple[str, ...], y_pred: np.ndarray | None = None
+) -> ClassificationMetrics:
     """Computes every metric that gates and reports use.
+
+    The calibration error is that of the probabilities, whatever is predicted; all else is of the predictions.
 
     Args:
         y_true: Class ids, shape `(n_samples,)`.
         y_score: Probabilities, shape `(n_samples, n_classes)`, rows summing to 1.
         labels: Class names; their order is that of the ids.
+        y_pred: Predicted class ids, shape `(n_samples,)`, where thresholds decide; None: the most probable class.
 
     Returns:
         Metrics; those that an empty class leaves undefined are None.
@@ -27,7 +32,10 @@ def classification_metrics(y_true: np.ndarray, y_score: np.ndarray, labels: tupl
         raise ValueError(f"Expected y_score of shape {(len(y_true), len(labels))}; got {y_score.shape}.")
     if not np.isfinite(y_score).all():
         raise ValueError("Expected finite probabilities; got NaN or infinity.")
-    counts = confusion_matrix(y_true, y_score.argmax(axis=1), len(labels))
+    y_pred = y_score.argmax(axis=1) if y_pred is None else y_pred
+    if y_pred.shape != (len(y_true),):
+        raise ValueError(f"Expected y_pred of shape {(len(y_true),)}; got {y_pred.shape}.")
+    counts = confusion_matrix(y_true, y_pred, len(labels))
     recall, precision, f1, specificity = _per_class(counts)
     total = counts.sum()
     return ClassificationMetrics(

@@ -133,6 +133,9 @@ def _train_and_decide(run: Run, intake: str, progress: Progress, *, allowed: boo
     embedding = embed(run, snapshot, progress)
     _one("doubt_labels", lambda: steps.doubt_labels(run, snapshot, embedding), progress)
     resampling = _one("plan_resampling", lambda: steps.plan_resampling(run, snapshot, embedding), progress)
+    if run.config.balancing.reconstruct:
+        pictured = snapshot, embedding, resampling
+        _one("reconstruct_images", lambda: steps.reconstruct_images(run, *pictured), progress)
     names = [candidate.name for candidate in run.config.candidates]
     candidates = _each(
         "train_candidate",
@@ -140,6 +143,9 @@ def _train_and_decide(run: Run, intake: str, progress: Progress, *, allowed: boo
         lambda name: steps.train_candidate(run, name, snapshot, embedding, resampling),
         progress,
     )
+    if run.config.training.mode == "images":
+        balanced = snapshot, embedding, resampling
+        _one("train_on_images", lambda: steps.train_on_images(run, *balanced), progress)
     selection = _one("select_challenger", lambda: steps.select_challenger(run, candidates), progress)
     version = _one(
         "export_model", lambda: steps.export_model(run, selection, snapshot, embedding, resampling), progress

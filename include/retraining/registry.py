@@ -1,4 +1,8 @@
-"""The model registry on the object store alone: immutable versions, and one pointer to the champion."""
+"""The model registry on the object store alone: immutable versions, and one pointer to the champion.
+
+A version holds its weights twice, as a Keras file and in a SavedModel: some 15 MB more for EfficientNet-Lite0, so that
+either is read by its own library alone.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,10 @@ from include.retraining.storage.publishing import (
 from include.retraining.storage.records import from_json
 
 MODEL = "model.keras"
+SAVED_MODEL = "saved_model/"  # prefix of the files of a SavedModel
 LABELS = "labels.json"
+THRESHOLDS = "thresholds.json"  # by label; only where the candidate decides by thresholds
+GOLDEN = "golden.npz"  # image files, and the probabilities that they must give
 RECIPE = "classifier.json"
 LINEAGE = "lineage.json"
 CANDIDATE = "candidate.json"

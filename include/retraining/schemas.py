@@ -107,5 +107,19 @@ SHARD = pa.schema(
 )
 """The images of one mapped task, as they lie together in the store."""
 
-PLAN = pa.schema({"base": pa.string(), "neighbour": pa.string(), "step": pa.float64(), "label": pa.string()})
-"""A resampling plan: one row a synthetic vector, `base + step × (neighbour − base)`."""
+PLANNED_ROWS = pa.schema(
+    {
+        "row_id": pa.string(),  # an image id, or `<image id>#<view>`
+        "kept": pa.bool_(),  # false where cleaning leaves the row out
+    }
+)
+"""The train rows that a resampling plan is over, ascending by id."""
+
+PLAN = pa.schema(
+    {
+        "base": pa.int32(),  # position among the planned rows
+        "neighbour": pa.int32(),  # likewise; a row of the same class
+        "step": pa.float64(),
+    }
+)
+"""A resampling plan: one row a synthetic vector, `base + step × (neighbour − base)`; 16 bytes each."""

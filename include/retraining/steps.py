@@ -29,14 +29,17 @@ from include.retraining.run import (
     EVALUATION,
     EXTRACTOR,
     EXTRACTOR_CHOICE,
+    IMAGE_LEVEL,
     INTAKE,
     LABEL_DOUBTS,
     PROMOTION,
+    RECONSTRUCTION,
     RESAMPLING,
     SELECTION,
     SNAPSHOT,
     VERSION,
     Run,
+    run_key,
 )
 
 logger = logging.getLogger(__name__)
@@ -179,11 +182,37 @@ def doubt_labels(run: Run, snapshot_uri: str, embedding_uri: str) -> str:
 
 
 def plan_resampling(run: Run, snapshot_uri: str, embedding_uri: str) -> str:
-    """Plans SMOTE on the train vectors; returns the URI of the plan's record."""
+    """Plans the synthetic rows of every strategy that resamples; returns the URI of the plans' record."""
     from include.retraining.balancing.resampling import resample
 
     snapshot = run.load(snapshot_uri, SnapshotRecord)
     return run.record(RESAMPLING, resample(run, snapshot.uri, run.load(embedding_uri, EmbeddingRecord)))
+
+
+def reconstruct_images(run: Run, snapshot_uri: str, embedding_uri: str, resampling_uri: str) -> str:
+    """Turns synthetic vectors back into pictures; returns the URI of their record."""
+    from include.retraining.reconstruction.reconstruction import reconstruct
+
+    record = reconstruct(
+        run,
+        run.load(snapshot_uri, SnapshotRecord),
+        run.load(embedding_uri, EmbeddingRecord),
+        run.load(resampling_uri, ResamplingRecord),
+    )
+    return run.record(RECONSTRUCTION, record)
+
+
+def train_on_images(run: Run, snapshot_uri: str, embedding_uri: str, resampling_uri: str) -> str:
+    """Trains the image-level CNN on pictures of the balanced rows, for comparison; returns the URI of its record."""
+    from include.retraining.reconstruction.image_level import train_on_images as train
+
+    record = train(
+        run,
+        run.load(snapshot_uri, SnapshotRecord),
+        run.load(embedding_uri, EmbeddingRecord),
+        run.load(resampling_uri, ResamplingRecord),
+    )
+    return run.record(IMAGE_LEVEL, record)
 
 
 def train_candidate(run: Run, name: str, snapshot_uri: str, embedding_uri: str, resampling_uri: str) -> str:
@@ -197,14 +226,15 @@ def train_candidate(run: Run, name: str, snapshot_uri: str, embedding_uri: str, 
         run.load(embedding_uri, EmbeddingRecord),
         run.load(resampling_uri, ResamplingRecord),
     )
-    return run.record(f"candidates/{record.strategy}-{record.head}.json", record)
+    return run.record(f"candidates/{run_key(record.name)}.json", record)
 
 
 def select_challenger(run: Run, candidate_uris: Sequence[str]) -> str:
-    """Chooses the challenger on the validation split; returns the URI of the selection."""
-    from include.retraining.training.candidates import select
+    """Chooses the challenger by the candidates' cross-validation; returns the URI of the selection."""
+    from include.retraining.training.selection import select
 
-    return run.record(SELECTION, select([run.load(uri, CandidateRecord) for uri in candidate_uris]))
+    candidates = [run.load(uri, CandidateRecord) for uri in candidate_uris]
+    return run.record(SELECTION, select(candidates, run.config.training))
 
 
 def export_model(run: Run, selection_uri: str, snapshot_uri: str, embedding_uri: str, resampling_uri: str) -> str:
@@ -213,7 +243,7 @@ def export_model(run: Run, selection_uri: str, snapshot_uri: str, embedding_uri:
 
     version = export(
         run,
-        run.load(selection_uri, SelectionRecord).candidates[0],
+        run.load(selection_uri, SelectionRecord).winner,
         run.load(snapshot_uri, SnapshotRecord),
         run.load(embedding_uri, EmbeddingRecord),
         run.load(resampling_uri, ResamplingRecord),

@@ -62,7 +62,7 @@ EDGES = {
 STAGES = ["intake", "dataset", "embedding", "balancing", "training", "evaluation", "promotion"]
 NOT_STEPS = {"resolve_window", "await_delivery", "approve_promotion"}
 AFTER_SHARDS = "embedding.gather_embeddings"
-ONLY_WHERE_FINE_TUNED = {"fine_tune_backbone"}
+ONLY_WHERE_ASKED_FOR = {"fine_tune_backbone", "reconstruct_images", "train_on_images"}
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_the_tasks_are_the_steps_by_name():
     names = {task_id.rsplit(".", 1)[-1] for task_id in EDGES} - NOT_STEPS
 
     found = {name for name, it in vars(steps).items() if getattr(it, "__module__", "") == steps.__name__}
-    assert names | ONLY_WHERE_FINE_TUNED == found
+    assert names | ONLY_WHERE_ASKED_FOR == found
 
 
 def test_only_embedding_asks_for_an_accelerator(dag):
@@ -109,6 +109,24 @@ def test_a_recipe_that_fine_tunes_has_the_network_trained_before_its_vectors_are
         "embedding.gather_embeddings",
     }
     assert (tuned.queue, tuned.pool) == ("gpu", "gpu")
+
+
+def test_a_recipe_that_asks_for_pictures_has_them_made_beside_the_way_of_the_data(tmp_path, monkeypatch):
+    training = {"heads": {"linear": {"weight_decay": 1.0}}, "mode": "images"}
+    write_recipe(tmp_path, make_config("flowers", balancing={"reconstruct": True}, training=training))
+    monkeypatch.setenv("RETRAIN_CLASSIFIERS", str(tmp_path))
+
+    dag = read_dags().dags["retrain_flowers"]
+
+    for task_id in ("balancing.reconstruct_images", "training.train_on_images"):
+        task = dag.get_task(task_id)
+        assert task.upstream_task_ids == {
+            "dataset.freeze_snapshot",
+            "embedding.gather_embeddings",
+            "balancing.plan_resampling",
+        }
+        assert task.downstream_task_ids == {"publish_report"}
+        assert (task.queue, task.pool) == ("gpu", "gpu")
 
 
 def test_no_task_names_an_executor_so_that_the_dag_runs_under_any(dag):
@@ -257,5 +275,5 @@ def test_a_task_is_a_few_lines():
 
     lines = {task.name: task.end_lineno - task.body[0].end_lineno for task in tasks if task.end_lineno}
 
-    assert len(lines) == len(EDGES) - 2 + len(ONLY_WHERE_FINE_TUNED)  # the sensor and the approval are operators
+    assert len(lines) == len(EDGES) - 2 + len(ONLY_WHERE_ASKED_FOR)  # the sensor and the approval are operators
     assert {name: count for name, count in lines.items() if count > 8} == {}

@@ -38,6 +38,8 @@ RESULTS = {
     "gather_embeddings": "embedding",
     "doubt_labels": "doubts",
     "plan_resampling": "resampling",
+    "reconstruct_images": "reconstruction",
+    "train_on_images": "image level",
     "train_candidate": "candidate",
     "select_challenger": "selection",
     "export_model": "version",

@@ -1,1 +1,1 @@
-"""The fourth stage: SMOTE on the train vectors, as a plan that names both parents of every synthetic row."""
+"""The fourth stage: train rows are balanced by a plan that names both parents of every synthetic row."""

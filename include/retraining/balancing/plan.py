@@ -1,6 +1,6 @@
-"""A resampling plan: which two images each synthetic vector lies between, and where; and its place in the store.
+"""A resampling plan with the ids of the rows that it is over, and its place in the store.
 
-What makes one is in `smote.py`; reading one needs no imbalanced-learn, which takes seconds to import.
+Light: what makes a plan is in `samplers/`.
 """
 
 from __future__ import annotations
@@ -10,67 +10,74 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from include.retraining.balancing.pairs import Pairs
 from include.retraining.errors import ArtifactIntegrityError
-from include.retraining.schemas import PLAN
+from include.retraining.schemas import PLAN, PLANNED_ROWS
 from include.retraining.storage import layout
 from include.retraining.storage.base import ObjectStore, key_of, uri_of
 from include.retraining.storage.publishing import publish, read_published, sha256
 from include.retraining.storage.tables import from_parquet, to_parquet
 
-ROWS = "plan.parquet"
+ROWS = "rows.parquet"
+PAIRS = "pairs.parquet"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
-    """What SMOTE decided, without the vectors.
+    """Pairs over rows that have ids: every synthetic row can be traced to its two parents.
 
     Attributes:
-        rows: Schema `PLAN`; one row a synthetic vector.
+        row_ids: Ids of the rows, ascending, shape `(n_rows,)`: an image's id, or `<image id>#<view>`.
+        pairs: Their positions count `row_ids`.
     """
 
-    rows: pd.DataFrame
+    row_ids: np.ndarray
+    pairs: Pairs
 
-    def labels(self) -> np.ndarray:
-        """Returns the label of every synthetic row."""
-        labels: np.ndarray = self.rows["label"].to_numpy()
-        return labels
-
-    def interpolate(self, X: np.ndarray, row_ids: np.ndarray) -> np.ndarray:
-        """Returns the synthetic vectors.
-
-        They are computed as imbalanced-learn computes them: difference in the vectors' type, step and sum in float64,
-        then a cast back (Chawla et al., 2002, "SMOTE", section 4.2).
-
-        Args:
-            X: Vectors of the train images and their views, shape `(n_samples, n_features)`.
-            row_ids: Their ids, shape `(n_samples,)`.
-
-        Returns:
-            Shape `(n_synthetic, n_features)`, of the type of `X`.
+    def over(self, row_ids: np.ndarray) -> Pairs:
+        """Returns the pairs with positions that count other rows, which are the same ones in any order.
 
         Raises:
-            ArtifactIntegrityError: If a parent is not among the ids: only train rows may be parents.
+            ArtifactIntegrityError: If they are not the same rows: only train rows may be parents.
         """
-        position = pd.Index(row_ids)
-        base = position.get_indexer(self.rows["base"])
-        neighbour = position.get_indexer(self.rows["neighbour"])
-        strangers = int((base < 0).sum() + (neighbour < 0).sum())
-        if strangers:
-            raise ArtifactIntegrityError("resampling plan", "parents from the train split alone", f"{strangers} others")
-        step = self.rows["step"].to_numpy()[:, np.newaxis]
-        synthetic: np.ndarray = (X[base] + step * (X[neighbour] - X[base])).astype(X.dtype)
-        return synthetic
+        position = pd.Index(row_ids).get_indexer(self.row_ids).astype(np.int32)
+        missing = int((position < 0).sum())
+        if missing or len(row_ids) != len(self.row_ids):
+            raise ArtifactIntegrityError(
+                "resampling plan",
+                f"a plan over the {len(row_ids)} train rows",
+                f"one over {len(self.row_ids)} rows, {missing} of which are no train rows",
+            )
+        pairs = self.pairs
+        return Pairs(
+            base=position[pairs.base],
+            neighbour=position[pairs.neighbour],
+            step=pairs.step,
+            dropped=np.sort(position[pairs.dropped]),
+        )
 
 
 def publish_plan(store: ObjectStore, classifier: str, plan: Plan) -> tuple[str, str]:
     """Publishes a plan under the digest of its content; returns its URI and that digest."""
-    body = to_parquet(plan.rows, PLAN)
-    digest = sha256(body)[:16]
+    kept = np.ones(len(plan.row_ids), dtype=bool)
+    kept[plan.pairs.dropped] = False
+    rows = to_parquet(pd.DataFrame({"row_id": plan.row_ids, "kept": kept}), PLANNED_ROWS)
+    pairs = plan.pairs
+    columns = {"base": pairs.base, "neighbour": pairs.neighbour, "step": pairs.step}
+    body = to_parquet(pd.DataFrame(columns), PLAN)
+    digest = sha256(rows + body)[:16]
     prefix = layout.resampling(classifier, digest)
-    publish(store, prefix, {ROWS: body})
+    publish(store, prefix, {ROWS: rows, PAIRS: body})
     return uri_of(store, prefix), digest
 
 
 def read_plan(store: ObjectStore, uri: str) -> Plan:
     """Returns a published plan, verified against its manifest."""
-    return Plan(from_parquet(read_published(store, key_of(store, uri), ROWS), PLAN, uri))
+    prefix = key_of(store, uri)
+    rows = from_parquet(read_published(store, prefix, ROWS), PLANNED_ROWS, uri)
+    pairs = from_parquet(read_published(store, prefix, PAIRS), PLAN, uri)
+    dropped = np.flatnonzero(~rows["kept"].to_numpy()).astype(np.int32)
+    return Plan(
+        rows["row_id"].to_numpy(),
+        Pairs(pairs["base"].to_numpy(), pairs["neighbour"].to_numpy(), pairs["step"].to_numpy(), dropped),
+    )

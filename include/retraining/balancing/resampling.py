@@ -1,79 +1,103 @@
-"""From a frozen dataset to a published resampling plan."""
+"""From a frozen dataset to published resampling plans, one a strategy that resamples."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from include.retraining.artifacts import EmbeddingRecord, ResamplingRecord
-from include.retraining.balancing.plan import Plan, publish_plan
-from include.retraining.balancing.smote import Resampling, plan_smote
+from include.retraining.artifacts import EmbeddingRecord, PlanRecord, ResamplingRecord
+from include.retraining.balancing.hygiene import noise_share, require_parents_from_train, require_sound_vectors
+from include.retraining.balancing.plan import publish_plan
+from include.retraining.balancing.sampled import Streams
+from include.retraining.balancing.samplers import plan_rows
+from include.retraining.balancing.samplers.sampling import counts_after
+from include.retraining.balancing.targets import asked_counts
+from include.retraining.config import ResamplingStrategy
 from include.retraining.dataset.snapshot import read_snapshot, rows_of
-from include.retraining.embedding.features import image_of, read_train_features
+from include.retraining.embedding.features import read_train_features
 from include.retraining.embedding.scaling import fit_scaler
-from include.retraining.errors import ArtifactIntegrityError
 from include.retraining.run import Run
 
 logger = logging.getLogger(__name__)
 
 
 def resample(run: Run, snapshot_uri: str, embeddings: EmbeddingRecord) -> ResamplingRecord:
-    """Plans SMOTE over the standard scores of the train vectors, and publishes the plan.
+    """Plans synthetic rows over the standard scores of the train vectors, and publishes the plans.
 
     Augmented views of train images, where the recipe asks for them, are rows like others: they may be parents.
 
     Neighbours are searched among standard scores, so that no feature outweighs the others by its unit.
 
     Side effects:
-        Publishes `plan.parquet` (schema `PLAN`) under the digest of its content; a repeat writes nothing.
+        Publishes each plan (schemas `PLAN` and `PLANNED_ROWS`) under the digest of its content; a repeat writes
+        nothing.
 
     Raises:
-        ArtifactIntegrityError: If a parent is no train image, or a class did not reach its target.
+        ArtifactIntegrityError: If a vector is not finite or constant, a row is not of the train split, or a class did
+            not reach its count.
+        ConfigurationError: If a strategy asks for counts that cannot be.
     """
+    strategies = run.config.training.resampling
+    if not strategies:
+        return ResamplingRecord({})
     snapshot = read_snapshot(run.store, snapshot_uri)
+    rows = _read(run, snapshot, embeddings)
+    return ResamplingRecord({name: _plan(run, snapshot, rows, name, strategy) for name, strategy in strategies.items()})
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Train rows, ascending by id: standard scores, labels and ids."""
+
+    X: np.ndarray
+    labels: np.ndarray
+    ids: np.ndarray
+
+
+def _read(run: Run, snapshot: pd.DataFrame, embeddings: EmbeddingRecord) -> _Rows:
     train = rows_of(snapshot, "train")
     features = read_train_features(run.store, embeddings, list(train["image_id"]))
-    labels = train["label"].to_numpy()[features.image]
-    balancing = run.config.balancing
-    resampling = plan_smote(
-        fit_scaler(features.X).transform(features.X),
-        labels,
-        features.row_ids,
-        k_neighbors=balancing.k_neighbors,
-        seed=balancing.seed,
+    require_sound_vectors(features.X, features.row_ids)
+    order = np.argsort(features.row_ids)
+    return _Rows(
+        X=fit_scaler(features.X).transform(features.X)[order],
+        labels=train["label"].to_numpy()[features.image[order]],
+        ids=features.row_ids[order],
     )
-    before = pd.Series(labels).value_counts()
-    after = before.add(resampling.plan.rows["label"].value_counts(), fill_value=0).astype(int)
-    _check(resampling.plan, train, after)
-    for warning in resampling.warnings:
-        logger.warning("%s", warning)
-    return _publish(run, resampling, before, after)
 
 
-def _publish(run: Run, resampling: Resampling, before: pd.Series, after: pd.Series) -> ResamplingRecord:
-    uri, digest = publish_plan(run.store, run.classifier, resampling.plan)
+def _plan(run: Run, snapshot: pd.DataFrame, rows: _Rows, name: str, strategy: ResamplingStrategy) -> PlanRecord:
+    """Makes one strategy's plan, checks it in every run and not only in tests, publishes it and tells of it."""
+    balancing = run.config.balancing
+    streams = Streams(balancing.seed, balancing.random_streams)
+    plan, sampled = plan_rows(rows.X, rows.labels, rows.ids, strategy, streams)
+    require_parents_from_train(plan, snapshot, rows.labels)
+    noise = noise_share(rows.X, rows.labels, plan.pairs, seed=balancing.seed)
+    uri, digest = publish_plan(run.store, run.classifier, plan)
+    asked, after = asked_counts(rows.labels, strategy.sampling_strategy), counts_after(rows.labels, sampled)
     labels = run.config.labels
-    return ResamplingRecord(
+    record = PlanRecord(
+        strategy=name,
         uri=uri,
         digest=digest,
-        counts_before={label: int(before.get(label, 0)) for label in labels},
-        counts_after={label: int(after.get(label, 0)) for label in labels},
-        neighbours=resampling.neighbours,
-        warnings=resampling.warnings,
+        counts_before={label: int(np.count_nonzero(rows.labels == label)) for label in labels},
+        counts_asked={label: asked.get(label, 0) for label in labels},
+        counts_after={label: after.get(label, 0) for label in labels},
+        neighbours=sampled.neighbours,
+        noise_share={label: noise.get(label) for label in labels},
+        warnings=sampled.warnings,
     )
+    _tell(record)
+    return record
 
 
-def _check(plan: Plan, train: pd.DataFrame, after: pd.Series) -> None:
-    """Refuses a plan that leaks or does not balance. It is checked in every run, not only in tests."""
-    label_of = train.set_index("image_id")["label"]
-    for parent in ("base", "neighbour"):
-        found = plan.rows[parent].map(image_of).map(label_of)
-        strangers = int(np.count_nonzero(found.to_numpy() != plan.rows["label"].to_numpy()))
-        if strangers:
-            raise ArtifactIntegrityError(
-                "resampling plan", f"each {parent} a train image of the row's class", f"{strangers} that are not"
-            )
-    if after.nunique() != 1:
-        raise ArtifactIntegrityError("resampling plan", "classes of one size", f"{after.to_dict()}")
+def _tell(record: PlanRecord) -> None:
+    for warning in record.warnings:
+        logger.warning("%s: %s", record.strategy, warning)
+    for label, share in record.noise_share.items():
+        if share is not None:
+            n_new = record.counts_after[label] - record.counts_before[label]
+            logger.info("noise strategy=%s label=%s added=%d share=%.3f", record.strategy, label, n_new, share)

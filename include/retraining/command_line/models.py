@@ -6,7 +6,8 @@ import argparse
 from dataclasses import dataclass
 from datetime import datetime
 
-from include.retraining.command_line.output import print_json, print_table
+from include.retraining.artifacts import CandidateRecord
+from include.retraining.command_line.output import print_json, print_table, shown_mean
 from include.retraining.config import ClassifierConfig
 from include.retraining.errors import ArtifactIntegrityError, ConfigurationError
 from include.retraining.registry import champion, champion_problems, read_version, version_names
@@ -62,6 +63,7 @@ def show(arguments: argparse.Namespace, config: ClassifierConfig, store: ObjectS
         return 0
     print(f"{version.name}\n{version.uri}\ncontent {version.manifest.digest}")
     print_table("Lineage", ("what", "which"), [_lineage(name, value) for name, value in vars(version.lineage).items()])
+    print_table("Training", ("what", "which"), _training(version.candidate))
     validation = version.candidate.validation
     recalls = [(label, validation.n_rows[label], recall) for label, recall in validation.recall.items()]
     print_table(f"{version.candidate.name} on validation", ("label", "images", "recall"), recalls)
@@ -98,6 +100,20 @@ def _row(store: ObjectStore, classifier: str, name: str, current: str | None) ->
 def _lineage(name: str, value: object) -> tuple[str, object]:
     is_digest = name.endswith(("_digest", "_fingerprint"))
     return name.replace("_", " "), str(value)[:DIGEST_SHOWN] or None if is_digest else value
+
+
+def _training(candidate: CandidateRecord) -> list[tuple[str, object]]:
+    rows: list[tuple[str, object]] = [
+        ("cross-validation", shown_mean(candidate)),
+        *((name.replace("_", " "), f"{value:g}") for name, value in candidate.settings.items()),
+        ("parameters", candidate.n_parameters),
+        ("train rows", candidate.n_train_rows),
+        ("kept epoch", candidate.best_epoch),
+        ("temperature", f"{candidate.temperature:.3f}"),
+    ]
+    if candidate.thresholds is not None:
+        rows.append(("thresholds", {label: f"{value:.3g}" for label, value in candidate.thresholds.items()}))
+    return rows
 
 
 def _version(arguments: argparse.Namespace, config: ClassifierConfig, store: ObjectStore) -> str:

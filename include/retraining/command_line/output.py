@@ -23,6 +23,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from include.retraining.artifacts import CandidateRecord
 from include.retraining.pipeline import Progress as Listener
 
 
@@ -41,6 +42,11 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     console = Console(markup=False)
     console.print(f"\n{title}", style="bold", highlight=False)
     console.print(table)
+
+
+def shown_mean(candidate: CandidateRecord) -> str:
+    """Returns a candidate's cross-validated macro recall with its standard error."""
+    return f"{candidate.cross_validation.mean:.4f} ± {candidate.cross_validation.standard_error:.4f}"
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import argparse
 
 from include.retraining.artifacts import EvaluationRecord, IntakeRecord, SelectionRecord
 from include.retraining.command_line.days import ONE_DAY, run_of_days
-from include.retraining.command_line.output import print_json, print_table, progress_bars
+from include.retraining.command_line.output import print_json, print_table, progress_bars, shown_mean
 from include.retraining.config import ClassifierConfig
 from include.retraining.errors import ConfigurationError
 from include.retraining.pipeline import Outcome, retrain
@@ -48,11 +48,13 @@ def _print(this_run: Run, outcome: Outcome) -> None:
         f"delivered {intake.delivered}, accepted {intake.accepted}, skipped {intake.skipped}, quarantined {quarantined}"
     )
     evaluation = this_run.recall(EVALUATION, EvaluationRecord)
+    selection = this_run.recall(SELECTION, SelectionRecord)
     rows = [
-        (it.name, it.validation.macro_recall, evaluation.candidates[it.name].macro_recall)
-        for it in this_run.recall(SELECTION, SelectionRecord).candidates
+        (it.name, shown_mean(it), it.validation.macro_recall, evaluation.candidates[it.name].macro_recall)
+        for it in selection.candidates
     ]
-    print_table("Candidates, by macro recall", ("candidate", "validation", "test (not used to choose)"), rows)
+    print_table("Candidates, by macro recall", ("candidate", "cross-validation", "validation", "test"), rows)
+    print(f"{selection.because} Test rows are not used to choose.")
     print_table(
         "Gates", ("gate", "passed", "why"), [(it.gate, it.passed, it.sentence) for it in outcome.decision.gates]
     )

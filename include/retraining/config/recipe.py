@@ -25,6 +25,7 @@ from include.retraining.config.training import (
 )
 from include.retraining.errors import ConfigurationError
 
+MOST_SHOWN = 200  # characters of a wrong value
 DIRECTORY = Path(__file__).parents[2] / "classifiers"
 
 
@@ -63,12 +64,27 @@ class ClassifierConfig(Section):
     @property
     def candidates(self) -> list[Candidate]:
         """All candidates, strategy by strategy."""
-        return [Candidate(strategy, head) for strategy in self.training.strategies for head in self.training.heads]
+        return self.training.candidates
 
     @model_validator(mode="after")
     def _labels_are_distinct(self) -> ClassifierConfig:
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels must be distinct")
+        return self
+
+    @model_validator(mode="after")
+    def _counts_are_of_labels(self) -> ClassifierConfig:
+        for name, strategy in self.training.resampling.items():
+            asked = strategy.sampling_strategy
+            unknown = sorted(set(asked) - set(self.labels)) if isinstance(asked, dict) else []
+            if unknown:
+                raise ValueError(f"sampling_strategy of {name} names {', '.join(unknown)}, which is no label")
+        return self
+
+    @model_validator(mode="after")
+    def _has_something_to_reconstruct(self) -> ClassifierConfig:
+        if self.balancing.reconstruct and not self.training.resampling:
+            raise ValueError("balancing.reconstruct shows synthetic rows: add a strategy that resamples, such as smote")
         return self
 
 
@@ -146,7 +162,8 @@ def _first_mistake(error: ValidationError, path: Path) -> ConfigurationError:
         return ConfigurationError(f"{path}, key {key}", f"unknown key{others}", cure)
     if first["type"] == "missing":
         return ConfigurationError(f"{path}, key {key}", f"missing{others}", f"Add {first['loc'][-1]!r}")
-    message = f"{first['msg']}, got {first['input']!r}"[:300]
+    got = repr(first["input"])
+    message = f"{first['msg']}, got {got if len(got) <= MOST_SHOWN else f'{got[:MOST_SHOWN]}…'}"
     return ConfigurationError(
         f"{path}, key {key}", f"{message}{others}", "See ClassifierConfig in include/retraining/config/recipe.py"
     )
@@ -164,6 +181,8 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
 
 
 def _resolve(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(node, dict) and "anyOf" in node:  # a section that may be null
+        node = next((option for option in node["anyOf"] if "$ref" in option), node)
     reference = node.get("$ref") if isinstance(node, dict) else None
     return schema["$defs"][reference.split("/")[-1]] if reference else node
 

@@ -1,4 +1,7 @@
-"""The probabilities that a model version gives to test images: from served bytes, computed once for each pair."""
+"""The probabilities that a model version gives to test images, from served bytes, and the thresholds between them.
+
+Probabilities are computed once for each version and set of images.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import pandas as pd
 
 from include.retraining.dataset.images import image_refs, locality_order, read_images
 from include.retraining.errors import ArtifactIntegrityError, ConfigurationError
-from include.retraining.registry import LABELS, MODEL
+from include.retraining.registry import LABELS, MODEL, THRESHOLDS
 from include.retraining.run import Run
 from include.retraining.storage import layout
 from include.retraining.storage.base import uri_of
@@ -65,6 +68,26 @@ def version_scores(run: Run, version: str, rows: pd.DataFrame, *, expected_diges
         logger.info("scores of version %s on these test rows are stored already", version)
     stored: np.ndarray = np.load(io.BytesIO(read_published(run.store, scores, SCORES)), allow_pickle=False)
     return stored
+
+
+def version_thresholds(run: Run, version: str) -> np.ndarray | None:
+    """Returns the thresholds that a version decides by.
+
+    Returns:
+        Shape `(n_classes,)`, float32, in the order of the run's recipe; None: the most probable class is predicted.
+
+    Raises:
+        ArtifactIntegrityError: If the version is not whole, or they are not a positive number for each label.
+    """
+    prefix = layout.version(run.classifier, version)
+    if THRESHOLDS not in read_manifest(run.store, prefix).files:
+        return None
+    uri = uri_of(run.store, f"{prefix}{THRESHOLDS}")
+    by_label = from_json(dict[str, float], read_published(run.store, prefix, THRESHOLDS), uri)
+    values = list(by_label.values())
+    if set(by_label) != set(run.config.labels) or not (np.isfinite(values).all() and min(values) > 0):
+        raise ArtifactIntegrityError(uri, f"a positive number for each of {list(run.config.labels)}", str(by_label))
+    return np.array([by_label[label] for label in run.config.labels], np.float32)
 
 
 def _predict(run: Run, prefix: str, rows: pd.DataFrame) -> np.ndarray:

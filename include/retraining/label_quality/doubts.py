@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from include.retraining.artifacts import EmbeddingRecord, LabelDoubt, LabelDoubtsRecord
+from include.retraining.dataset.kinship import kin
 from include.retraining.dataset.snapshot import read_snapshot
 from include.retraining.embedding.features import read_features
 from include.retraining.label_quality.confident_learning import find_doubts
@@ -19,7 +20,6 @@ from include.retraining.label_quality.doubt_sheet import MOST_SHOWN, doubt_sheet
 from include.retraining.label_quality.out_of_sample import (
     assign_folds,
     judged_classes,
-    kin,
     predict_out_of_sample,
 )
 from include.retraining.label_quality.thumbnails import thumbnails

@@ -9,15 +9,11 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from include.retraining.embedding.scaling import fit_scaler
-from include.retraining.intake.relations.near_duplicates import near_components, parse_hashes
 
 N_FOLDS = 5
 HELD_OUT = -1
@@ -34,36 +30,11 @@ _TOLERANCE = 1e-3  # a tenth of it doubles the time and finds the same errors
 _MOST_ITERATIONS = 1000
 
 
-def kin(rows: pd.DataFrame, *, near_duplicate_bits: int | None) -> list[str]:
-    """Returns a name for each row that it shares with all that belong to it: its group and its near-duplicates.
-
-    A wrong label that was given twice to nearly one image would confirm itself if one copy taught the other's judge.
-
-    Args:
-        rows: Columns `image_id`, `group` and `perceptual_hash`.
-        near_duplicate_bits: As `dataset.near_duplicate_bits`; None where only groups count.
-
-    Returns:
-        The first image id of each row's kin, in the order of the rows.
-    """
-    image_ids = rows["image_id"].to_numpy(str)
-    members = [pd.factorize(rows["group"].where(rows["group"] != "", rows["image_id"]))[0]]
-    if near_duplicate_bits is not None:
-        members.append(near_components(parse_hashes(rows["perceptual_hash"]), near_duplicate_bits))
-    # Rows and the sets they are in are the nodes of one graph: what is connected belongs together.
-    offsets = np.cumsum([len(rows), *(len(rows) for _ in members)])
-    nodes = np.concatenate([member + offset for member, offset in zip(members, offsets, strict=False)])
-    edges = (np.ones(len(nodes), bool), (np.tile(np.arange(len(rows)), len(members)), nodes))
-    _, component = connected_components(coo_array(edges, shape=(offsets[-1], offsets[-1])), directed=False)
-    first = pd.Series(image_ids).groupby(component[: len(rows)]).transform("min")
-    return list(first)
-
-
 def assign_folds(kinship: Sequence[str], is_test: np.ndarray) -> np.ndarray:
     """Returns each row's fold: a hash of its kin's name, so that neither order nor other rows decide.
 
     Args:
-        kinship: Names as `kin` returns them.
+        kinship: Names as `dataset/kinship.py` gives them.
         is_test: Which rows are test rows, shape `(n_rows,)`, bool.
 
     Returns:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from include.retraining import registry
@@ -10,11 +12,13 @@ from include.retraining.artifacts import (
     EmbeddingPlan,
     EvaluationRecord,
     ExtractorRecord,
+    ImageLevelRecord,
     IntakeRecord,
     LabelDoubtsRecord,
     Lineage,
     Move,
     PromotionDecision,
+    ReconstructionRecord,
     ResamplingRecord,
     SelectionRecord,
     SnapshotRecord,
@@ -22,6 +26,7 @@ from include.retraining.artifacts import (
     Window,
 )
 from include.retraining.errors import ArtifactIntegrityError
+from include.retraining.reporting.embedded_pictures import EmbeddedPicture, embed_pictures
 from include.retraining.reporting.intake_overview import DayOverview, intake_overview
 from include.retraining.run import (
     DECISION,
@@ -29,9 +34,11 @@ from include.retraining.run import (
     EVALUATION,
     EXTRACTOR,
     EXTRACTOR_CHOICE,
+    IMAGE_LEVEL,
     INTAKE,
     LABEL_DOUBTS,
     PROMOTION,
+    RECONSTRUCTION,
     RESAMPLING,
     SELECTION,
     SNAPSHOT,
@@ -73,7 +80,10 @@ class RunReport:
         extractor: What makes the vectors.
         embedding: What the vectors cost.
         label_doubts: Which labels the vectors contradict.
-        resampling: What SMOTE does to the classes.
+        resampling: What each strategy that resamples does to the classes.
+        reconstruction: Synthetic rows as pictures, the rarest class first; None where the recipe asks for none, too.
+        pictures: Those of the reconstruction, by URI.
+        image_level: The image-level CNN beside the candidates; None where the recipe asks for none, too.
         selection: The contest between the candidates.
         version: The published challenger.
         lineage: What the challenger was made from.
@@ -95,6 +105,9 @@ class RunReport:
     embedding: EmbeddingPlan | None = None
     label_doubts: LabelDoubtsRecord | None = None
     resampling: ResamplingRecord | None = None
+    reconstruction: ReconstructionRecord | None = None
+    pictures: Mapping[str, EmbeddedPicture] = field(default_factory=dict)
+    image_level: ImageLevelRecord | None = None
     selection: SelectionRecord | None = None
     version: VersionRecord | None = None
     lineage: Lineage | None = None
@@ -136,6 +149,8 @@ def gather(run: Run) -> RunReport:
     problems: list[str] = []
     version = _recall(run, VERSION, VersionRecord, problems)
     decision = _recall(run, DECISION, PromotionDecision, problems)
+    resampling = _recall(run, RESAMPLING, ResamplingRecord, problems)
+    reconstruction = _reconstruction(run, resampling, problems)
     return RunReport(
         classifier=run.classifier,
         description=run.config.description,
@@ -148,7 +163,10 @@ def gather(run: Run) -> RunReport:
         extractor=_extractor(run, problems),
         embedding=_recall(run, EMBEDDING_PLAN, EmbeddingPlan, problems),
         label_doubts=_recall(run, LABEL_DOUBTS, LabelDoubtsRecord, problems),
-        resampling=_recall(run, RESAMPLING, ResamplingRecord, problems),
+        resampling=resampling,
+        reconstruction=reconstruction,
+        pictures=_pictures(run, reconstruction),
+        image_level=_recall(run, IMAGE_LEVEL, ImageLevelRecord, problems),
         selection=_recall(run, SELECTION, SelectionRecord, problems),
         version=version,
         lineage=_lineage(run, version, problems),
@@ -189,6 +207,23 @@ def _lineage(run: Run, version: VersionRecord | None, problems: list[str]) -> Li
     except ArtifactIntegrityError as error:
         problems.append(str(error))
         return None
+
+
+def _reconstruction(run: Run, resampling: ResamplingRecord | None, problems: list[str]) -> ReconstructionRecord | None:
+    """Sorts the sheets by the size of their class: if not all fit on the page, those of rare classes do."""
+    record = _recall(run, RECONSTRUCTION, ReconstructionRecord, problems)
+    plan = resampling.plans.get(record.strategy) if record and resampling else None
+    if record is None or plan is None:
+        return record
+    rarest_first = sorted(record.sheets, key=lambda sheet: plan.counts_before.get(sheet.label, 0))
+    return dataclasses.replace(record, sheets=tuple(rarest_first))
+
+
+def _pictures(run: Run, reconstruction: ReconstructionRecord | None) -> dict[str, EmbeddedPicture]:
+    if reconstruction is None:
+        return {}
+    sheets = [sheet.uri for sheet in reconstruction.sheets]
+    return embed_pictures(run.store, [reconstruction.projection_uri, *sheets])
 
 
 def _move_of(decision: PromotionDecision | None, move: Move | None) -> Move | None:

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from include.retraining.artifacts import ClassificationMetrics, IntakeRecord, LabelDoubtsRecord, SnapshotRecord
+from include.retraining.artifacts import (
+    CandidateRecord,
+    ClassificationMetrics,
+    ImageLevelRecord,
+    IntakeRecord,
+    LabelDoubtsRecord,
+    PlanRecord,
+    ReconstructionRecord,
+    SnapshotRecord,
+)
 from include.retraining.reporting.gather import RunReport
 
 Number = int | float | None
@@ -30,8 +39,14 @@ def metrics_json(report: RunReport) -> bytes:
 def flat_metrics(report: RunReport) -> Iterator[tuple[str, Number]]:
     """Yields every number by its name; stages that the run did not reach yield nothing."""
     yield from _counts(report)
-    for candidate in report.selection.candidates if report.selection else ():
-        yield from _scores(f"candidate.{candidate.name}.validation", candidate.validation)
+    if report.reconstruction is not None:
+        yield from _of_reconstruction(report.reconstruction)
+    if report.selection is not None:
+        yield "selection.bound", report.selection.bound
+        for candidate in report.selection.candidates:
+            yield from _of_candidate(candidate)
+    if report.image_level is not None:
+        yield from _of_image_level(report.image_level)
     if report.evaluation is None:
         return
     for name, metrics in report.evaluation.candidates.items():
@@ -78,10 +93,45 @@ def _counts(report: RunReport) -> Iterator[tuple[str, Number]]:
     if report.label_doubts is not None:
         yield from _of_label_doubts(report.label_doubts)
     if report.resampling is not None:
-        for label, count in report.resampling.counts_before.items():
-            yield f"balancing.before.{label}", count
-        for label, count in report.resampling.counts_after.items():
-            yield f"balancing.after.{label}", count
+        for plan in report.resampling.plans.values():
+            yield from _of_plan(plan)
+
+
+def _of_plan(plan: PlanRecord) -> Iterator[tuple[str, Number]]:
+    columns: dict[str, Mapping[str, Number]] = {
+        "before": plan.counts_before,
+        "asked": plan.counts_asked,
+        "after": plan.counts_after,
+        "neighbours": plan.neighbours,
+        "noise_share": plan.noise_share,
+    }
+    for what, by_label in columns.items():
+        for label, number in by_label.items():
+            yield f"balancing.{plan.strategy}.{what}.{label}", number
+
+
+def _of_reconstruction(reconstruction: ReconstructionRecord) -> Iterator[tuple[str, Number]]:
+    yield "reconstruction.decoder_error", reconstruction.decoder_error
+    yield "reconstruction.mean_image_error", reconstruction.mean_image_error
+    yield "reconstruction.explained_variance", reconstruction.explained_variance
+
+
+def _of_candidate(candidate: CandidateRecord) -> Iterator[tuple[str, Number]]:
+    name = f"candidate.{candidate.name}"
+    yield f"{name}.cross_validation.mean", candidate.cross_validation.mean
+    yield f"{name}.cross_validation.standard_error", candidate.cross_validation.standard_error
+    yield f"{name}.temperature", candidate.temperature
+    yield f"{name}.parameters", candidate.n_parameters
+    yield f"{name}.train_rows", candidate.n_train_rows
+    yield from _scores(f"{name}.validation", candidate.validation)
+
+
+def _of_image_level(record: ImageLevelRecord) -> Iterator[tuple[str, Number]]:
+    yield "image_level.train_images", record.n_train_images
+    yield "image_level.parameters", record.n_parameters
+    yield from _scores("image_level.validation", record.validation)
+    if record.test is not None:
+        yield from _scores("image_level.test", record.test)
 
 
 def _of_model(who: str, metrics: ClassificationMetrics) -> Iterator[tuple[str, Number]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from include.retraining.artifacts import CandidateRecord, ClassificationMetrics
 
@@ -74,6 +75,57 @@ class Panel:
 
 
 @dataclass(frozen=True)
+class Whisker:
+    """A mean with one standard error on both sides; coordinates in percent of the track.
+
+    Attributes:
+        low: Where the whisker begins.
+        mean: Where the dot is.
+        high: Where it ends.
+        reaches_bound: Whether the mean is at least the bound.
+    """
+
+    low: float
+    mean: float
+    high: float
+    reaches_bound: bool
+
+
+@dataclass(frozen=True)
+class WhiskerPlot:
+    """Dots with whiskers, one a candidate, all on one axis.
+
+    Attributes:
+        rows: In the order of the candidates.
+        ticks: Marks of the axis.
+        bound: Where the line is that a mean had to reach.
+    """
+
+    rows: tuple[Whisker, ...]
+    ticks: tuple[Tick, ...]
+    bound: float
+
+
+class Curves(Protocol):
+    """What was trained epoch by epoch: a candidate, or the image-level CNN."""
+
+    @property
+    def best_epoch(self) -> int:
+        """Epoch whose weights were kept, from 1."""
+        ...
+
+    @property
+    def loss(self) -> tuple[float, ...]:
+        """Mean training loss by epoch."""
+        ...
+
+    @property
+    def validation_macro_recall(self) -> tuple[float, ...]:
+        """Macro recall on validation by epoch."""
+        ...
+
+
+@dataclass(frozen=True)
 class Cell:
     """A cell of a confusion matrix.
 
@@ -109,7 +161,24 @@ def share_bars(labels: Sequence[str], *series: Mapping[str, float | None]) -> Ba
     return BarPlot(rows, tuple(Tick(100.0 * step, f"{step:g}") for step in (0.0, 0.25, 0.5, 0.75, 1.0)))
 
 
-def recall_panels(candidates: Sequence[CandidateRecord]) -> list[Panel | None]:
+def whisker_plot(candidates: Sequence[CandidateRecord], bound: float) -> WhiskerPlot:
+    """Lays out the cross-validated means of candidates, with their standard errors and the bound."""
+    scores = [candidate.cross_validation for candidate in candidates]
+    lows, highs = [it.mean - it.standard_error for it in scores], [it.mean + it.standard_error for it in scores]
+    marks = _round_marks(min([*lows, bound]), max([*highs, bound]))
+    low, high = marks[0], marks[-1]
+
+    def x(value: float) -> float:
+        return round(100 * (value - low) / (high - low), 2)
+
+    rows = (
+        Whisker(x(least), x(it.mean), x(most), it.mean >= bound)
+        for it, least, most in zip(scores, lows, highs, strict=True)
+    )
+    return WhiskerPlot(tuple(rows), tuple(Tick(x(mark), f"{mark:.2f}") for mark in marks), x(bound))
+
+
+def recall_panels(candidates: Sequence[Curves]) -> list[Panel | None]:
     """Lays out every candidate's macro recall on validation, all on the same axes; None for one without epochs."""
     values = [value for candidate in candidates for value in candidate.validation_macro_recall]
     low = math.floor(min(values, default=0) * 20) / 20
@@ -117,7 +186,7 @@ def recall_panels(candidates: Sequence[CandidateRecord]) -> list[Panel | None]:
     return [_panel(candidate.validation_macro_recall, candidate.best_epoch, (low, high)) for candidate in candidates]
 
 
-def loss_panels(candidates: Sequence[CandidateRecord]) -> list[Panel | None]:
+def loss_panels(candidates: Sequence[Curves]) -> list[Panel | None]:
     """Lays out every candidate's training loss, all on the same axes; None for one without epochs."""
     high = max((value for candidate in candidates for value in candidate.loss), default=1) or 1
     return [_panel(candidate.loss, candidate.best_epoch, (0.0, high)) for candidate in candidates]
@@ -145,6 +214,13 @@ def _count_bar(count: int | None, decades: float) -> Bar | None:
 
 def _share_bar(share: float | None) -> Bar | None:
     return None if share is None else Bar(round(100 * share, 2), f"{share:.3f}")
+
+
+def _round_marks(low: float, high: float) -> list[float]:
+    """Returns at least two and at most seven round numbers, equally far apart, that enclose a range."""
+    step = next((step for step in (0.01, 0.02, 0.05, 0.1) if high - low <= 5 * step), 0.2)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(place * step, 2) for place in range(first, max(last, first + 1) + 1)]
 
 
 def _panel(values: Sequence[float], kept_epoch: int, domain: tuple[float, float]) -> Panel | None:

@@ -5,19 +5,14 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from include.retraining.artifacts import CandidateRecord, ClassificationMetrics
+from include.retraining.artifacts import ClassificationMetrics
 from include.retraining.intake.reasons import Reason
+from include.retraining.reporting.balance import PlanView, plan_views
+from include.retraining.reporting.contest import Contest, contest_of
 from include.retraining.reporting.gather import RunReport, gather
 from include.retraining.reporting.headline import headline_of
 from include.retraining.reporting.metrics import SCORES, metrics_json
-from include.retraining.reporting.plots import (
-    Panel,
-    confusion_cells,
-    count_bars,
-    loss_panels,
-    recall_panels,
-    share_bars,
-)
+from include.retraining.reporting.plots import confusion_cells, share_bars
 from include.retraining.reporting.templating import make_environment
 from include.retraining.run import METRICS, REPORT, Run, run_key
 from include.retraining.storage.base import uri_of
@@ -60,23 +55,6 @@ SCORE_NAMES = tuple(
 TILES = ("macro_recall", "minimum_recall", "geometric_mean", "ece")
 
 
-@dataclass(frozen=True)
-class CandidateRow:
-    """A candidate as the report shows it.
-
-    Attributes:
-        record: What training recorded.
-        test: Its metrics on the test rows, or None where the run was not evaluated.
-        recall_panel: Its macro recall on validation over epochs.
-        loss_panel: Its training loss over epochs.
-    """
-
-    record: CandidateRecord
-    test: ClassificationMetrics | None
-    recall_panel: Panel | None
-    loss_panel: Panel | None
-
-
 def publish_report(run: Run) -> str:
     """Writes `report.html` and `metrics.json` of a run, whatever it recorded; returns the report's URI.
 
@@ -93,7 +71,7 @@ def publish_report(run: Run) -> str:
 
 def render_report(report: RunReport) -> str:
     """Returns the report as one HTML page that loads nothing from elsewhere."""
-    resampling, evaluation = report.resampling, report.evaluation
+    evaluation = report.evaluation
     recalls = [metrics.recall for metrics in _models(report)]
     template = make_environment().get_template("report.html.j2")
     return template.render(
@@ -103,8 +81,8 @@ def render_report(report: RunReport) -> str:
         intake_pages=f"../../intake/{report.classifier}/{run_key(report.run_id)}",
         score_names=SCORE_NAMES,
         tiles=[score for score in SCORE_NAMES if score.name in TILES],
-        candidates=_candidate_rows(report),
-        count_plot=resampling and count_bars(report.labels, resampling.counts_before, resampling.counts_after),
+        plans=_plans(report),
+        contest=_contest(report),
         recall_plot=share_bars(report.labels, *recalls) if recalls else None,
         confusion=evaluation and confusion_cells(evaluation.challenger),
     )
@@ -118,12 +96,15 @@ def _models(report: RunReport) -> list[ClassificationMetrics]:
     return [metrics for metrics in both if metrics is not None]
 
 
-def _candidate_rows(report: RunReport) -> list[CandidateRow]:
-    if report.selection is None:
+def _plans(report: RunReport) -> list[PlanView]:
+    if report.resampling is None:
         return []
-    candidates = report.selection.candidates
+    chosen = report.selection.winner.strategy if report.selection else None
+    return plan_views(report.labels, report.resampling.plans, chosen)
+
+
+def _contest(report: RunReport) -> Contest | None:
+    if report.selection is None:
+        return None
     tested = report.evaluation.candidates if report.evaluation else {}
-    return [
-        CandidateRow(record, tested.get(record.name), recall, loss)
-        for record, recall, loss in zip(candidates, recall_panels(candidates), loss_panels(candidates), strict=True)
-    ]
+    return contest_of(report.selection, tested, report.image_level)

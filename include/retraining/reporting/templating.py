@@ -18,7 +18,13 @@ def make_environment(*directories: Path) -> Environment:
     """Builds the environment over some directories and, last, the shared templates of this package."""
     environment = escaping_environment(*directories, TEMPLATES)
     environment.filters.update(
-        count=count, score=score, difference=difference, moment=moment, words=words, name=shown_name
+        count=count,
+        score=score,
+        percent=percent,
+        difference=difference,
+        moment=moment,
+        words=words,
+        name=shown_name,
     )
     return environment
 
@@ -31,6 +37,11 @@ def count(value: int) -> str:
 def score(value: float | None) -> str:
     """Returns a metric with four digits, or a dash where it is undefined."""
     return UNDEFINED if value is None else f"{value:.4f}"
+
+
+def percent(share: float | None) -> str:
+    """Returns a share in [0, 1] as percent, or a dash where it is undefined."""
+    return UNDEFINED if share is None else f"{100 * share:.1f}\u00a0%"
 
 
 def difference(value: float | None, reference: float | None) -> str:

@@ -115,6 +115,11 @@ def resampling(classifier: str, digest: str) -> str:
     return f"resampling/{classifier}/{digest}/"
 
 
+def decoder(classifier: str, digest: str) -> str:
+    """Prefix of a decoder from vectors to pictures; the digest is that of everything it was trained from."""
+    return f"decoders/{classifier}/{digest}/"
+
+
 def candidate(classifier: str, digest: str) -> str:
     """Prefix of a trained candidate; the digest is that of everything it was trained from."""
     return f"candidates/{classifier}/{digest}/"
@@ -153,6 +158,11 @@ def history(classifier: str) -> str:
 def run(classifier: str, run_key: str) -> str:
     """Prefix of what one run recorded of itself."""
     return f"runs/{classifier}/{run_key}/"
+
+
+def reconstruction(classifier: str, run_key: str) -> str:
+    """Prefix of a run's pictures of synthetic rows."""
+    return f"{run(classifier, run_key)}reconstruction/"
 
 
 def data_docs(classifier: str, run_key: str, day: date) -> str:

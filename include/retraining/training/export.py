@@ -1,4 +1,7 @@
-"""The challenger as one artifact: raw pixels in, label probabilities out, described by the files beside it."""
+"""The challenger as one artifact, from image to label: a Keras file, a SavedModel, and the files that describe them.
+
+How the model is put together is in `composition.py`.
+"""
 
 from __future__ import annotations
 
@@ -16,27 +19,38 @@ from include.retraining.artifacts import (
     SnapshotRecord,
     VersionRecord,
 )
-from include.retraining.dataset.images import image_refs, read_images
 from include.retraining.dataset.snapshot import read_snapshot, rows_of
-from include.retraining.embedding.extractors.extractor import build_extractor
-from include.retraining.embedding.features import read_features
-from include.retraining.embedding.projection import Projection, read_projection
 from include.retraining.errors import ArtifactIntegrityError
 from include.retraining.lineage import code_digest, config_digest, library_versions
-from include.retraining.registry import CANDIDATE, LABELS, LINEAGE, MODEL, RECIPE, publish_version, version_name
+from include.retraining.pictures import decode_image
+from include.retraining.registry import (
+    CANDIDATE,
+    GOLDEN,
+    LABELS,
+    LINEAGE,
+    MODEL,
+    RECIPE,
+    SAVED_MODEL,
+    THRESHOLDS,
+    publish_version,
+    version_name,
+)
 from include.retraining.run import Run
 from include.retraining.storage import layout
 from include.retraining.storage.base import uri_of
 from include.retraining.storage.publishing import manifest_of
 from include.retraining.storage.records import to_json
-from include.retraining.training import keras_file
+from include.retraining.training import keras_file, saved_model
 from include.retraining.training.candidates import read_head
+from include.retraining.training.composition import compose
+from include.retraining.training.golden import Golden, check_golden, golden_of
 from include.retraining.training.head import Head
 from include.retraining.training.inference import predict_proba
 
 logger = logging.getLogger(__name__)
 
-GOLDEN_IMAGES = 64
+COMPARED_IMAGES = 64
+GOLDEN_IMAGES = 16
 # Of a probability. The stored vectors and the export run the same graph with other batch shapes; numbers of 16 bits,
 # inside the network or in the store, are coarser.
 TOLERANCE = 1e-3
@@ -61,9 +75,11 @@ def export(
     """
     keras.utils.clear_session()  # where candidates were trained in this process, their graphs are no longer needed
     head = read_head(run.store, challenger.uri)
-    model_bytes = keras_file.to_bytes(compose(run, embeddings, head))
-    difference = _largest_difference(run, model_bytes, head, snapshot, embeddings)
-    tolerance = _tolerance(run)
+    rows = rows_of(read_snapshot(run.store, snapshot.uri), "validation")
+    compared = golden_of(run, rows, embeddings, head, n_images=COMPARED_IMAGES)
+    golden = compared.first(GOLDEN_IMAGES)
+    files = _model_files(run, embeddings, head) | {GOLDEN: golden.to_npz()}
+    difference, tolerance = _largest_difference(files, compared, golden), _tolerance(run)
     if not difference <= tolerance:
         raise ArtifactIntegrityError(
             f"export of {challenger.name!r}",
@@ -71,9 +87,7 @@ def export(
             f"a difference of {difference}",
         )
     lineage = _lineage(run, challenger, snapshot, embeddings, resampling)
-    files = {
-        MODEL: model_bytes,
-        LABELS: json.dumps(run.config.labels).encode(),
+    files |= {
         RECIPE: run.config.model_dump_json(indent=2).encode(),
         LINEAGE: to_json(lineage),
         CANDIDATE: to_json(challenger),
@@ -85,38 +99,15 @@ def export(
     return VersionRecord(name=name, uri=uri, digest=manifest.digest, largest_difference=difference)
 
 
-def compose(run: Run, embeddings: EmbeddingRecord, head: Head) -> keras.Model:
-    """Returns extractor, projection and head as one model.
-
-    Its input is `(n_images, height, width, 3)` pixels in [0, 255], of any size; its output `(n_images, n_classes)`
-    probabilities in the order of the recipe's labels.
-    """
-    extractor = build_extractor(run.store, run.config.embedding, embeddings.extractor.weights)
-    pixels = keras.Input((None, None, 3), name="pixels", dtype="uint8")
-    values = extractor.model(pixels)
-    if embeddings.projection_uri:
-        values = _project(values, read_projection(run.store, embeddings.projection_uri))
-    scaler = keras.layers.Normalization(
-        mean=head.scaler.mean, variance=np.square(head.scaler.deviation, dtype=np.float64), name="standard_scores"
-    )
-    values = scaler(values)
-    dense = []
-    for index, layer in enumerate(head.layers):
-        last = index == len(head.layers) - 1
-        name = "probabilities" if last else f"hidden_{index}"
-        dense.append(keras.layers.Dense(len(layer.bias), activation="softmax" if last else "relu", name=name))
-        values = dense[-1](values)
-    model = keras.Model(pixels, values, name=run.classifier)
-    for built, layer in zip(dense, head.layers, strict=True):
-        built.set_weights([layer.kernel, layer.bias])
-    return model
-
-
-def _project(values: keras.KerasTensor, projection: Projection) -> keras.KerasTensor:
-    layer = keras.layers.Dense(len(projection.components), name="projection")
-    values = layer(values)
-    layer.set_weights([projection.components.T, -(projection.components @ projection.mean)])
-    return values
+def _model_files(run: Run, embeddings: EmbeddingRecord, head: Head) -> dict[str, bytes]:
+    """Returns the files that say how an image becomes a label."""
+    labels, size = run.config.labels, run.config.embedding.image_size
+    model = compose(run, embeddings, head)
+    served = saved_model.to_files(model, labels, head.thresholds, image_size=size)
+    files = {MODEL: keras_file.to_bytes(model), LABELS: json.dumps(labels).encode()}
+    if head.thresholds is not None:
+        files[THRESHOLDS] = json.dumps(dict(zip(labels, head.thresholds.tolist(), strict=True))).encode()
+    return files | {f"{SAVED_MODEL}{name}": body for name, body in served.items()}
 
 
 def _tolerance(run: Run) -> float:
@@ -125,15 +116,15 @@ def _tolerance(run: Run) -> float:
     return TOLERANCE_OF_16_BITS if has_16_bits else TOLERANCE
 
 
-def _largest_difference(
-    run: Run, model_bytes: bytes, head: Head, snapshot: SnapshotRecord, embeddings: EmbeddingRecord
-) -> float:
-    """Compares the model loaded back from its bytes with the head on stored vectors, over some validation images."""
-    golden = rows_of(read_snapshot(run.store, snapshot.uri), "validation").head(GOLDEN_IMAGES)
-    expected = head.predict_proba(read_features(run.store, embeddings, list(golden["image_id"])))
-    images = list(read_images(run.store, image_refs(run.store, run.classifier, golden)))
-    got = predict_proba(keras_file.from_bytes(model_bytes), images)
-    return float(np.abs(got - expected).max())
+def _largest_difference(files: dict[str, bytes], compared: Golden, golden: Golden) -> float:
+    """Compares what is loaded back from the bytes with the head on stored vectors, over validation images."""
+    model = keras_file.from_bytes(files[MODEL])
+    served = {name.removeprefix(SAVED_MODEL): body for name, body in files.items() if name.startswith(SAVED_MODEL)}
+    differences = [
+        check_golden(lambda images: predict_proba(model, [decode_image(image) for image in images]), compared),
+        check_golden(lambda images: saved_model.predict(served, images).probabilities, golden),
+    ]
+    return float(np.max(differences))  # of NaN and a number it is NaN
 
 
 def _lineage(
@@ -143,11 +134,12 @@ def _lineage(
     embeddings: EmbeddingRecord,
     resampling: ResamplingRecord,
 ) -> Lineage:
+    plan = resampling.plans.get(challenger.strategy)
     return Lineage(
         classifier=run.classifier,
         window_end=run.window.end,
         snapshot_digest=snapshot.digest,
-        resampling_digest=resampling.digest if challenger.strategy == "smote" else "",
+        resampling_digest=plan.digest if plan else "",
         extractor_fingerprint=embeddings.extractor.fingerprint,
         candidate=challenger.name,
         code_digest=code_digest(),

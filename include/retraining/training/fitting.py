@@ -1,19 +1,21 @@
-"""Fits one head with Keras: AdamW, cosine schedule, the epoch that is best on validation is kept."""
+"""Fits one head: a Keras model, trained by AdamW along a cosine; the epoch that is best on validation is kept.
+
+Not here: which rows are trained on (`strategies.py`), how they become batches (`batches.py`), a step (`network.py`).
+"""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from include.retraining.config import HeadConfig, TrainingConfig
+from include.retraining.config import HeadSettings, TrainingConfig
 from include.retraining.embedding.scaling import Scaler
 from include.retraining.errors import TrainingDivergedError
 from include.retraining.metrics import macro_recall
-from include.retraining.training.head import Head, Layer
+from include.retraining.training.batches import Batches
+from include.retraining.training.head import Head, Layer, logits_of
+from include.retraining.training.network import network_for
 from include.retraining.training.strategies import TrainRows
 
 
@@ -22,10 +24,10 @@ class Fit:
     """A fitted head and how it got there.
 
     Attributes:
-        head: With the weights of the best epoch.
+        head: With the weights of the best epoch; without validation, of the last one.
         best_epoch: That epoch, from 1.
         loss: Mean training loss by epoch.
-        validation_macro_recall: By epoch.
+        validation_macro_recall: By epoch; empty without validation.
     """
 
     head: Head
@@ -34,38 +36,13 @@ class Fit:
     validation_macro_recall: tuple[float, ...]
 
 
-class _KeepBest(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
-    """Scores each epoch on validation and remembers the best weights; the earliest of equals."""
-
-    def __init__(self, X: np.ndarray, y: np.ndarray, n_classes: int) -> None:
-        super().__init__()
-        self._X, self._y, self._n_classes = X, y, n_classes
-        self.scores: list[float] = []
-        self.losses: list[float] = []
-        self.weights: list[np.ndarray] = []
-        self.has_diverged = False
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Keeps the loss, the score and, if it is the best so far, the weights."""
-        del epoch
-        self.losses.append(float((logs or {})["loss"]))
-        y_score = np.asarray(self.model(self._X, training=False))
-        self.scores.append(macro_recall(self._y, y_score.argmax(axis=1), self._n_classes))
-        if self.scores[-1] == max(self.scores) and self.scores.count(self.scores[-1]) == 1:
-            self.weights = self.model.get_weights()
-        # The loss is older than the weights: it misses what the epoch's last step did.
-        if not (math.isfinite(self.losses[-1]) and np.isfinite(y_score).all()):
-            self.has_diverged = self.model.stop_training = True
-
-
 def fit_head(
     name: str,
     rows: TrainRows,
-    X_validation: np.ndarray,
-    y_validation: np.ndarray,
+    validation: tuple[np.ndarray, np.ndarray] | None,
     *,
     scaler: Scaler,
-    head: HeadConfig,
+    head: HeadSettings,
     training: TrainingConfig,
 ) -> Fit:
     """Fits a head; equal arguments give equal weights on one machine.
@@ -73,53 +50,86 @@ def fit_head(
     Args:
         name: Of the candidate, for the error.
         rows: What to fit on.
-        X_validation: Standard scores of the validation images, shape `(n_samples, n_features)`.
-        y_validation: Their class ids; every class present.
+        validation: Standard scores of the validation rows, shape `(n_samples, n_features)`, and their class ids, every
+            class present. None: all epochs are trained and the last weights are kept, so that rows which the head is
+            scored on have no part in its training.
         scaler: Made the standard scores; becomes part of the head.
-        head: Shape and weight decay of the head.
-        training: Epochs, batch size, learning rate, seed.
+        head: Shape and settings of the head.
+        training: Epochs, patience, batch size, seed.
 
     Raises:
-        TrainingDivergedError: If the loss or a prediction is not finite at some epoch.
+        TrainingDivergedError: If the loss, a weight or a prediction is not finite at some epoch.
 
     References:
         Loshchilov and Hutter, 2019, "Decoupled Weight Decay Regularization", algorithm 2 (AdamW, cosine).
     """
-    keras.utils.clear_session()
-    keras.utils.set_random_seed(training.seed)
-    tf.config.experimental.enable_op_determinism()
-    n_classes = int(y_validation.max()) + 1
-    model = _build(rows.X.shape[1], n_classes, head)
-    model.compile(
-        optimizer=_optimizer(len(rows.y), head, training), loss="sparse_categorical_crossentropy", jit_compile=False
+    batches = Batches(rows, training.batch_size, training.seed)
+    network = network_for(
+        rows.X.shape[1],
+        rows.n_classes,
+        hidden_units=head.hidden_units,
+        dropout=head.dropout,
+        weight_decay=head.weight_decay,
     )
-    keep = _KeepBest(X_validation, y_validation, n_classes)
-    model.fit(
-        rows.X,
-        rows.y,
-        sample_weight=rows.sample_weight,
-        epochs=training.epochs,
-        batch_size=training.batch_size,
-        callbacks=[keep],
-        verbose=0,
-    )
-    if keep.has_diverged:
-        raise TrainingDivergedError(name, len(keep.losses), training.seed)
-    layers = tuple(Layer(*pair) for pair in zip(keep.weights[::2], keep.weights[1::2], strict=True))
-    best_epoch = keep.scores.index(max(keep.scores)) + 1
-    return Fit(Head(scaler, layers), best_epoch, tuple(keep.losses), tuple(keep.scores))
+    network.reset(training.seed)
+    epochs = _Epochs(rows, validation, scaler)
+    rates = _cosine(head.learning_rate, training.epochs * batches.n_steps).reshape(training.epochs, -1)
+    for epoch, rates_of_epoch in enumerate(rates, start=1):
+        loss = network.train(batches, epoch, rows, rates_of_epoch)
+        if not epochs.take(loss, network.layers()):
+            raise TrainingDivergedError(name, epoch, training.seed)
+        if training.patience is not None and epochs.since_best >= training.patience:
+            break
+    return epochs.fit
 
 
-def _build(n_features: int, n_classes: int, head: HeadConfig) -> keras.Model:
-    layers: list[keras.Layer] = [keras.Input((n_features,))]
-    for units in head.hidden_units:
-        layers += [keras.layers.Dense(units, activation="relu"), keras.layers.Dropout(head.dropout)]
-    return keras.Sequential([*layers, keras.layers.Dense(n_classes, activation="softmax")])
+@dataclass(eq=False)
+class _Epochs:
+    """What the epochs gave so far; the earliest of equally good ones is the best."""
+
+    rows: TrainRows
+    validation: tuple[np.ndarray, np.ndarray] | None
+    scaler: Scaler
+    losses: list[float] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    best: tuple[int, tuple[Layer, ...]] = (0, ())
+
+    def take(self, loss: float, layers: tuple[Layer, ...]) -> bool:
+        """Takes in an epoch; returns whether all of its numbers are finite."""
+        layers = _shifted(layers, self.rows.score_offset)
+        self.losses.append(loss)
+        # The loss is older than the weights: it misses what the epoch's last step did.
+        numbers = [np.array(loss), *(values for layer in layers for values in (layer.kernel, layer.bias))]
+        if self.validation is not None:
+            X, y = self.validation
+            with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is told below
+                logits = logits_of(X, layers)
+            numbers.append(logits)
+            self.scores.append(macro_recall(y, logits.argmax(axis=1), self.rows.n_classes))
+        if not self.scores or self.scores.index(max(self.scores)) == len(self.scores) - 1:
+            self.best = len(self.losses), layers
+        return all(np.isfinite(values).all() for values in numbers)
+
+    @property
+    def since_best(self) -> int:
+        """Epochs since the best one."""
+        return len(self.losses) - self.best[0]
+
+    @property
+    def fit(self) -> Fit:
+        """The best epoch as a head."""
+        epoch, layers = self.best
+        return Fit(Head(self.scaler, layers), epoch, tuple(self.losses), tuple(self.scores))
 
 
-def _optimizer(n_rows: int, head: HeadConfig, training: TrainingConfig) -> keras.Optimizer:
-    steps = training.epochs * -(-n_rows // training.batch_size)
-    schedule = keras.optimizers.schedules.CosineDecay(training.learning_rate, steps)
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=head.weight_decay)
-    optimizer.exclude_from_weight_decay(var_names=["bias"])
-    return optimizer
+def _shifted(layers: tuple[Layer, ...], score_offset: np.ndarray | None) -> tuple[Layer, ...]:
+    """Returns layers whose logits are raised by an offset: it becomes a part of the last bias."""
+    if score_offset is None:
+        return layers
+    return (*layers[:-1], Layer(layers[-1].kernel, layers[-1].bias + score_offset))
+
+
+def _cosine(learning_rate: float, n_steps: int) -> np.ndarray:
+    """Returns the step size of every step: from the learning rate, along half a cosine, towards 0."""
+    rates: np.ndarray = learning_rate * 0.5 * (1 + np.cos(np.pi * np.arange(n_steps) / n_steps))
+    return rates

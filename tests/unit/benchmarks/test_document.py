@@ -54,6 +54,20 @@ def test_a_result_becomes_a_section_with_its_command_circumstances_and_every_fig
     assert document(results).endswith(SECTION)
 
 
+def test_rows_of_features_become_a_table_with_mean_and_deviation(results):
+    rows = [
+        {"features": "pixels", "strategy": "none", "acsa": {"mean": 70.126, "sd": 0.5}},
+        {"features": "frozen", "strategy": "smote", "acsa": {"mean": 86.0, "sd": 0.25}},
+    ]
+    write(results, "reading", {**RESULT, "rows": rows})
+
+    text = document(results)
+
+    assert "| features | strategy | acsa |\n|---|---|---|\n| pixels | none | 70.13 ± 0.50 |\n" in text
+    assert "| frozen | smote | 86.00 ± 0.25 |\n\n| figure | value |" in text
+    assert "rows." not in text
+
+
 def test_sections_stand_in_the_order_of_the_files(results):
     write(results, "archive", {**RESULT, "title": "Archiving"})
 

@@ -119,7 +119,8 @@ def test_the_candidates_stand_side_by_side_and_the_champion_is_marked(store):
     text = printed([read(store)], pointer=pointer)
 
     assert row(text, "★")[:2] == ["★", "smote · linear"]
-    assert row(text, "none · linear")[1:] == ["none · linear", *["0.7000"] * 3, *["0.6500"] * 3]
+    assert row(text, "none · linear")[1:3] == ["none · linear", "0.7000 ± 0.0071"]
+    assert row(text, "none · linear")[3:] == ["0.7000", *["0.6500"] * 3]
     assert version.name in text
     assert version.uri in text
 
@@ -158,7 +159,7 @@ def test_runs_without_records_are_summed_up_too():
     assert "intake" in printed([])
 
 
-def test_a_strategy_is_judged_on_test_by_its_best_candidate_on_validation(store):
+def test_a_strategy_is_judged_on_test_by_its_best_candidate_by_cross_validation(store):
     candidates = [make_candidate("smote", "mlp"), make_candidate("none", "linear"), make_candidate("smote", "linear")]
     tested = {
         "smote · mlp": make_metrics(dict.fromkeys(LABELS, 0.8)),

@@ -26,6 +26,8 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "gather_embeddings": ("s3://b/snapshot", "s3://b/extractor"),
     "doubt_labels": ("s3://b/snapshot", "s3://b/embedding"),
     "plan_resampling": ("s3://b/snapshot", "s3://b/embedding"),
+    "reconstruct_images": ("s3://b/snapshot", "s3://b/embedding", "s3://b/resampling"),
+    "train_on_images": ("s3://b/snapshot", "s3://b/embedding", "s3://b/resampling"),
     "train_candidate": ("smote · linear", "s3://b/snapshot", "s3://b/embedding", "s3://b/resampling"),
     "select_challenger": (["s3://b/candidate-0", "s3://b/candidate-1"],),
     "export_model": ("s3://b/selection", "s3://b/snapshot", "s3://b/embedding", "s3://b/resampling"),

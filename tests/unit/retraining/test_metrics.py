@@ -97,6 +97,24 @@ def test_a_class_that_is_never_hit_has_recall_and_f1_of_zero_and_counts_as_such(
     assert got.macro_f1 == pytest.approx((2 * 2 / 5 + 0) / 2)
 
 
+def test_predictions_that_thresholds_made_count_and_the_calibration_error_stays_that_of_the_probabilities():
+    y_true = np.array([0, 0, 1, 1])
+    y_score = np.array([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3], [0.2, 0.8]])
+
+    got = classification_metrics(y_true, y_score, ("a", "b"), np.array([0, 1, 1, 1]))
+
+    most_probable = classification_metrics(y_true, y_score, ("a", "b"))
+    assert got.confusion == ((1, 1), (0, 2))
+    assert most_probable.confusion == ((2, 0), (1, 1))
+    assert (got.recall, got.accuracy) == ({"a": 0.5, "b": 1.0}, 0.75)
+    assert got.ece == most_probable.ece
+
+
+def test_predictions_for_other_rows_are_refused():
+    with pytest.raises(ValueError, match=r"Expected y_pred of shape \(2,\); got \(3,\)"):
+        classification_metrics(np.array([0, 1]), np.eye(2), ("a", "b"), np.array([0, 1, 1]))
+
+
 def test_the_calibration_error_is_what_the_formula_gives_by_hand():
     # Two rows in the bin around 0.9, one right: 2 × |0.5 − 0.9|. One right row at 0.6: 1 × |1 − 0.6|.
     y_score = np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6]])

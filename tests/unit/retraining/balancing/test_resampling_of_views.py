@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.retraining.artifacts import SnapshotRecord
+from include.retraining.artifacts import PlanRecord, SnapshotRecord
 from include.retraining.balancing import resampling as module
-from include.retraining.balancing.plan import Plan, read_plan
+from include.retraining.balancing.plan import read_plan
 from include.retraining.balancing.resampling import resample
-from include.retraining.balancing.smote import plan_smote
+from include.retraining.balancing.samplers import plan_rows
 from include.retraining.embedding.features import image_of, read_train_features
 from include.retraining.embedding.store.vectors import write_part
 from include.retraining.errors import ArtifactIntegrityError
@@ -45,23 +45,27 @@ def prepared(
     return run, publish_snapshot(run, rows), rows
 
 
+def smote_of(run: Run, snapshot: SnapshotRecord) -> PlanRecord:
+    return resample(run, snapshot.uri, embedding_of(run)).plans["smote"]
+
+
 @settings(max_examples=25)
 @given(views=st.integers(0, 3), sizes=st.tuples(*[st.integers(1, 9)] * 3))
 def test_parents_are_always_train_images_of_the_row_s_class_or_views_of_them(views: int, sizes: tuple[int, ...]):
     run, snapshot, rows = prepared(views, dict(zip(LABELS, sizes, strict=True)))
 
-    plan = read_plan(run.store, resample(run, snapshot.uri, embedding_of(run)).uri)
+    plan = read_plan(run.store, smote_of(run, snapshot).uri)
 
     train = {row["image_id"]: row["label"] for row in rows if row["split"] == "train"}
     allowed = {f"{image_id}{mark}" for image_id in train for mark in ("", *(f"#{view + 1}" for view in range(views)))}
-    for row in plan.rows.itertuples():
-        assert {row.base, row.neighbour} <= allowed
-        assert train[image_of(row.base)] == train[image_of(row.neighbour)] == row.label
+    assert set(plan.row_ids) == allowed
+    for base, neighbour in zip(plan.row_ids[plan.pairs.base], plan.row_ids[plan.pairs.neighbour], strict=True):
+        assert train[image_of(base)] == train[image_of(neighbour)]
 
 
 def test_views_are_counted_as_rows_and_every_class_reaches_the_largest():
     run, snapshot, _ = prepared(views=2)
-    record = resample(run, snapshot.uri, embedding_of(run))
+    record = smote_of(run, snapshot)
     assert record.counts_before == {"daisy": 36, "poppy": 21, "orchid": 9}
     assert record.counts_after == dict.fromkeys(LABELS, 36)
 
@@ -69,40 +73,40 @@ def test_views_are_counted_as_rows_and_every_class_reaches_the_largest():
 def test_views_are_parents_too_and_every_synthetic_row_can_be_made():
     run, snapshot, rows = prepared(views=2)
     embedding = embedding_of(run)
-    plan = read_plan(run.store, resample(run, snapshot.uri, embedding).uri)
+    plan = read_plan(run.store, smote_of(run, snapshot).uri)
     train = read_train_features(run.store, embedding, [row["image_id"] for row in rows if row["split"] == "train"])
-    assert any("#" in parent for parent in [*plan.rows["base"], *plan.rows["neighbour"]])
-    assert plan.interpolate(train.X, train.row_ids).shape == (len(plan.rows), train.X.shape[1])
+    parents = plan.row_ids[np.concatenate([plan.pairs.base, plan.pairs.neighbour])]
+    assert any("#" in parent for parent in parents)
+    assert plan.over(train.row_ids).interpolate(train.X).shape == (len(plan.pairs), train.X.shape[1])
 
 
 def test_views_of_validation_and_test_images_decide_nothing():
     run, snapshot, _ = prepared(views=2)
     other, _, _ = prepared(views=2, outside=100.0)
-    assert resample(other, snapshot.uri, embedding_of(other)) == resample(run, snapshot.uri, embedding_of(run))
+    assert smote_of(other, snapshot) == smote_of(run, snapshot)
 
 
 def test_views_of_train_images_do_decide():
     without, snapshot, _ = prepared(views=0)
     with_views, _, _ = prepared(views=2)
-    found = [resample(run, snapshot.uri, embedding_of(run)).digest for run in (without, with_views)]
+    found = [smote_of(run, snapshot).digest for run in (without, with_views)]
     assert found[0] != found[1]
 
 
-@pytest.mark.parametrize("parent", ["base", "neighbour"])
 @pytest.mark.parametrize("split", ["validation", "test"])
-def test_a_view_of_an_image_outside_the_train_split_is_refused_as_a_parent_at_run_time(
-    monkeypatch: pytest.MonkeyPatch, parent: str, split: str
-):
+def test_a_view_of_an_image_outside_the_train_split_is_refused_at_run_time(monkeypatch: pytest.MonkeyPatch, split: str):
     run, snapshot, rows = prepared(views=1)
+    stranger = next(row["image_id"] for row in rows if row["split"] == split)
 
-    def spoilt(*args, **options):
-        made = plan_smote(*args, **options)
-        label = made.plan.rows["label"].iloc[0]
-        stranger = next(row["image_id"] for row in rows if row["split"] == split and row["label"] == label)
-        parents = [f"{stranger}#1", *made.plan.rows[parent][1:]]
-        return dataclasses.replace(made, plan=Plan(made.plan.rows.assign(**{parent: parents})))
+    def spoilt(*args):
+        plan, sampled = plan_rows(*args)
+        row_ids = plan.row_ids.copy()
+        row_ids[plan.pairs.neighbour[0]] = f"{stranger}#1"
+        return dataclasses.replace(plan, row_ids=row_ids), sampled
 
-    monkeypatch.setattr(module, "plan_smote", spoilt)
-    with pytest.raises(ArtifactIntegrityError, match=f"each {parent} a train image of the row's class, got 1"):
+    monkeypatch.setattr(module, "plan_rows", spoilt)
+    with pytest.raises(
+        ArtifactIntegrityError, match=f"train split alone, got 1 that are not .1 of {split}.: {stranger}#1"
+    ):
         resample(run, snapshot.uri, embedding_of(run))
     assert list(run.store.list("resampling/")) == []

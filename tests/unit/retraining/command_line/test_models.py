@@ -130,6 +130,9 @@ def test_show_says_where_the_version_comes_from_how_good_it_is_and_what_it_is_ma
     assert "snapshot digest        5a5a5a5a5a5a" in lines
     assert "window end             2026-01-03 02:00" in lines
     assert "versions               keras 3.15.1, numpy 2.4.6" in lines
+    assert "cross-validation  0.8000 ± 0.0071" in lines
+    assert "weight decay      1" in lines
+    assert "temperature       1.250" in lines
     assert "poppy   100     0.8000" in lines
     assert {"candidate.json", "lineage.json", "model.keras"} <= {line.split(" ")[0] for line in lines}
     assert max(len(line) for line in lines[2:]) <= 80
@@ -141,6 +144,15 @@ def test_show_has_a_dash_where_no_resampling_took_place(store, capsys):
     main(["models", "show", "flowers"])
 
     assert "resampling digest      –" in capsys.readouterr().out
+
+
+def test_show_gives_the_thresholds_by_which_a_version_decides(store, capsys):
+    thresholds = {"daisy": 0.5, "poppy": 0.25, "orchid": 0.125}
+    crown(store, publish_made_version(store, candidate=make_candidate(thresholds=thresholds)))
+
+    main(["models", "show", "flowers"])
+
+    assert "thresholds        daisy 0.5, poppy 0.25, orchid 0.125" in capsys.readouterr().out
 
 
 def test_show_as_json_has_the_whole_record(older, capsys):

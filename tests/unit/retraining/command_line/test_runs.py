@@ -109,8 +109,9 @@ def test_it_ends_with_the_numbers_the_gates_and_the_decision(retrained, capsys):
     captured = capsys.readouterr()
     lines = [" ".join(line.split()) for line in captured.out.splitlines()]
     assert "delivered 520, accepted 500, skipped 8, quarantined 12" in lines
-    assert "smote · linear 0.8000 0.8000" in lines
-    assert "none · linear 0.7000 0.6500" in lines
+    assert "smote · linear 0.8000 ± 0.0071 0.8000 0.8000" in lines
+    assert "none · linear 0.7000 ± 0.0071 0.7000 0.6500" in lines
+    assert f"{make_selection().because} Test rows are not used to choose." in lines
     assert "challenger 20260103T0200-aaaaaaaaaaaa: promoted" in lines
     assert lines[-1] == "report s3://memory/report.html"
     assert captured.err == "inspect_images: 2/2\n"

@@ -8,7 +8,7 @@ import pydantic
 import pytest
 import yaml
 
-from include.retraining.config import DIRECTORY, Candidate, ClassifierConfig, classifier_names, load_classifier
+from include.retraining.config import DIRECTORY, ClassifierConfig, classifier_names, load_classifier
 from include.retraining.errors import ConfigurationError
 
 RECIPE: dict[str, Any] = {
@@ -16,7 +16,7 @@ RECIPE: dict[str, Any] = {
     "labels": ["daisy", "poppy", "orchid"],
     "schedule": {"start_date": "2026-01-01"},
     "training": {
-        "strategies": ["none", "smote"],
+        "strategies": ["none", "class_weights", "logit_adjusted_loss", "smote"],
         "heads": {"linear": {"weight_decay": 1.0}, "mlp": {"weight_decay": 0}},
     },
     "gates": [
@@ -70,7 +70,7 @@ def test_the_demo_s_recipe_is_shipped():
 def test_a_recipe_is_read_with_defaults_for_what_it_does_not_say(tmp_path: Path):
     config = load(tmp_path, RECIPE)
     assert config.labels == ("daisy", "poppy", "orchid")
-    assert (config.balancing.k_neighbors, config.embedding.image_size) == (5, 96)
+    assert (config.balancing.random_streams, config.embedding.image_size) == ("per_class", 96)
     assert [type(gate).__name__ for gate in config.gates] == [
         "FloorGate",
         "NonInferiorGate",
@@ -80,14 +80,16 @@ def test_a_recipe_is_read_with_defaults_for_what_it_does_not_say(tmp_path: Path)
 
 
 def test_the_candidates_are_every_strategy_with_every_head(tmp_path: Path):
-    candidates = load(tmp_path, RECIPE).candidates
-    assert candidates == [
-        Candidate("none", "linear"),
-        Candidate("none", "mlp"),
-        Candidate("smote", "linear"),
-        Candidate("smote", "mlp"),
+    assert [candidate.name for candidate in load(tmp_path, RECIPE).candidates] == [
+        "none · linear",
+        "none · mlp",
+        "class_weights · linear",
+        "class_weights · mlp",
+        "logit_adjusted_loss · linear",
+        "logit_adjusted_loss · mlp",
+        "smote · linear",
+        "smote · mlp",
     ]
-    assert candidates[2].name == "smote · linear"
 
 
 def test_a_recipe_cannot_be_changed_after_it_was_read(tmp_path: Path):
@@ -102,6 +104,7 @@ def test_a_recipe_cannot_be_changed_after_it_was_read(tmp_path: Path):
         ("colour", "labels"),
         ("intake.images.colour", "minimum_side_pixels"),
         ("training.heads.linear.colour", "hidden_units"),
+        ("training.selection.colour", "folds"),
         ("gates.0.colour", "minimum"),
     ],
 )
@@ -121,6 +124,8 @@ def test_an_unknown_key_is_refused_with_those_that_are_known_there(tmp_path: Pat
         ("embedding.imagesize", "image_size"),
         ("training.epoch", "epochs"),
         ("training.heads.linear.weight_dacay", "weight_decay"),
+        ("training.calibration.temprature", "temperature"),
+        ("training.heads.linear.search.trails", "trials"),
         ("gates.1.tolerence", "tolerance"),
         ("gates.3.minimum_per_clas", "minimum_per_class"),
     ],
@@ -199,13 +204,14 @@ def test_a_recipe_without_gates_is_refused(tmp_path: Path):
         ("training.epochs", "many", "valid integer"),
         ("training.epochs", 0, "greater than or equal to 1"),
         ("training.learning_rate", 0, "greater than 0"),
-        ("training.strategies.0", "undersampling", "'none', 'class_weights' or 'smote'"),
+        ("training.strategies.0", "undersampling", "'none', 'class_weights', 'logit_adjusted_loss'"),
         ("training.heads", {}, "at least 1 item"),
         ("labels", ["daisy"], "at least 2 items"),
         ("labels", ["no", False], "valid string"),
         ("labels", ["daisy", "poppy", "daisy"], "labels must be distinct"),
         ("schedule.start_date", "soon", "valid date"),
-        ("balancing.k_neighbors", 0, "greater than or equal to 1"),
+        ("balancing.random_streams", "its own", "'per_class' or 'imblearn'"),
+        ("training.selection.folds", 1, "greater than or equal to 2"),
         ("embedding.image_size", 16, "greater than or equal to 32"),
         ("dataset.validation_fraction", 0, "greater than 0"),
         ("dataset", {"validation_fraction": 0.5, "test_fraction": 0.5}, "no row is left to train on"),
@@ -217,6 +223,19 @@ def test_a_value_of_the_wrong_kind_is_refused_with_what_came(tmp_path: Path, key
     assert error.where.startswith(f"{tmp_path / 'flowers.yaml'}, key ")
     assert said in error.problem
     assert "got " in error.problem
+
+
+def test_counts_for_a_class_that_is_no_label_are_refused(tmp_path: Path):
+    few = {"few": {"strategy": "smote", "sampling_strategy": {"orchid": 20, "rose": 20}}}
+    strategies = {"none": {}, "class_weights": {}, "logit_adjustment": {}, **few}
+    error = refusal_of(tmp_path, changed("training.strategies", strategies))
+    assert "sampling_strategy of few names rose, which is no label" in error.problem
+
+
+def test_pictures_of_synthetic_rows_are_refused_where_there_are_none(tmp_path: Path):
+    document = changed("training.strategies", ["none"])
+    document["balancing"] = {"reconstruct": True}
+    assert "add a strategy that resamples, such as smote" in refusal_of(tmp_path, document).problem
 
 
 def test_several_mistakes_are_counted_and_the_first_is_told(tmp_path: Path):

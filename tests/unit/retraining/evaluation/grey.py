@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import keras
@@ -46,7 +46,13 @@ def grey_bytes(sharpness: float) -> bytes:
     return keras_file.to_bytes(grey_model(sharpness))
 
 
-def publish_grey_version(run: Run, *, sharpness: float = 20.0, labels: Sequence[str] = LABELS) -> VersionRecord:
+def publish_grey_version(
+    run: Run,
+    *,
+    sharpness: float = 20.0,
+    labels: Sequence[str] = LABELS,
+    thresholds: Mapping[str, object] | None = None,
+) -> VersionRecord:
     """Publishes a version with such a model."""
     files = {
         registry.MODEL: grey_bytes(sharpness),
@@ -54,6 +60,8 @@ def publish_grey_version(run: Run, *, sharpness: float = 20.0, labels: Sequence[
         registry.LINEAGE: to_json(make_lineage()),
         registry.CANDIDATE: to_json(make_candidate()),
     }
+    if thresholds is not None:
+        files[registry.THRESHOLDS] = json.dumps(thresholds).encode()
     name = registry.version_name(make_lineage(), manifest_of(files).files)
     manifest = registry.publish_version(run.store, run.classifier, name, files)
     uri = uri_of(run.store, layout.version(run.classifier, name))

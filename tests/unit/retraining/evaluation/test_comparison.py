@@ -46,10 +46,13 @@ def snapshot(run: Run) -> SnapshotRecord:
     return publish_snapshot(run, rows)
 
 
-def candidate(run: Run, name: str, kernel: list[list[float]]) -> CandidateRecord:
+def candidate(
+    run: Run, name: str, kernel: list[list[float]], thresholds: tuple[float, ...] | None = None
+) -> CandidateRecord:
     """A published candidate that looks at the two numbers of a vector."""
     scaler = Scaler(np.zeros(2, np.float32), np.ones(2, np.float32))
-    head = Head(scaler, (Layer(np.array(kernel, np.float32), np.zeros(3, np.float32)),))
+    layer = Layer(np.array(kernel, np.float32), np.zeros(3, np.float32))
+    head = Head(scaler, (layer,), thresholds=None if thresholds is None else np.array(thresholds, np.float32))
     prefix = layout.candidate(run.classifier, name)
     publish(run.store, prefix, {"head.npz": head.to_npz()})
     return make_candidate(name, uri=uri_of(run.store, prefix))
@@ -140,6 +143,29 @@ def test_every_candidate_is_scored_on_the_same_rows_for_the_report(run: Run, sna
     assert list(record.candidates) == ["smote · linear", "none · linear"]
     assert record.candidates["smote · linear"].recall == {"daisy": 0.0, "poppy": 0.0, "orchid": 1.0}
     assert record.candidates["none · linear"].recall == {"daisy": 1.0, "poppy": 0.0, "orchid": 0.0}
+
+
+def test_a_candidate_with_thresholds_is_scored_by_them(run: Run, snapshot: SnapshotRecord):
+    even = [[0, 0, 0], [0, 0, 0]]
+    selection = make_selection([candidate(run, "smote", even, (0.5, 0.2, 0.4)), candidate(run, "none", even)])
+
+    record = evaluated(run, publish_grey_version(run), snapshot, selection)
+
+    assert record.candidates["smote · linear"].recall == {"daisy": 0.0, "poppy": 1.0, "orchid": 0.0}
+    assert record.candidates["none · linear"].recall == {"daisy": 1.0, "poppy": 0.0, "orchid": 0.0}
+
+
+def test_a_version_with_thresholds_decides_by_them_and_keeps_its_probabilities(run: Run, snapshot: SnapshotRecord):
+    plain = publish_grey_version(run)
+    never_orchid = publish_grey_version(run, thresholds={"daisy": 0.01, "poppy": 0.01, "orchid": 0.999})
+    crown(run.store, plain)
+
+    record = evaluated(run, never_orchid, snapshot)
+
+    assert record.champion.recall == {"daisy": 0.5, "poppy": 1.0, "orchid": 1.0}
+    assert record.challenger.recall == {"daisy": 0.5, "poppy": 1.0, "orchid": 0.0}
+    assert record.challenger.ece == record.champion.ece
+    assert not record.is_same_model  # one network, other decisions
 
 
 def test_without_a_test_row_there_is_nothing_to_decide_on(run: Run):

@@ -9,7 +9,7 @@ import pytest
 from include.retraining import registry
 from include.retraining.errors import ArtifactIntegrityError, ConfigurationError, StorageUnavailableError
 from include.retraining.evaluation.scoring import test_digest as digest_of  # pytest would collect its own name
-from include.retraining.evaluation.scoring import version_scores
+from include.retraining.evaluation.scoring import version_scores, version_thresholds
 from include.retraining.packs import FEWEST_IMAGES, keep_small
 from include.retraining.run import Run
 from include.retraining.storage import layout
@@ -171,6 +171,44 @@ def test_a_scoring_that_is_killed_is_done_again_to_the_same_bytes(run: Run, rows
     left = dataclasses.replace(run, store=holding(dying.objects))
     assert np.array_equal(version_scores(left, version.name, rows), version_scores(run, version.name, rows))
     assert left.store.objects == run.store.objects
+
+
+def test_a_version_without_thresholds_has_none(run: Run):
+    assert version_thresholds(run, publish_grey_version(run).name) is None
+
+
+def test_thresholds_come_in_the_order_of_the_recipe_s_labels_whatever_theirs(run: Run):
+    version = publish_grey_version(run, thresholds={"orchid": 0.1, "daisy": 0.5, "poppy": 0.25})
+
+    thresholds = version_thresholds(run, version.name)
+
+    assert thresholds.dtype == np.float32
+    assert thresholds.tolist() == np.array([0.5, 0.25, 0.1], np.float32).tolist()
+
+
+@pytest.mark.parametrize(
+    "thresholds",
+    [
+        pytest.param({"daisy": 0.5, "poppy": 0.5}, id="too_few"),
+        pytest.param({"daisy": 0.5, "poppy": 0.5, "rose": 0.5}, id="another_label"),
+        pytest.param({"daisy": 0.5, "poppy": 0.0, "orchid": 0.5}, id="zero"),
+        pytest.param({"daisy": 0.5, "poppy": float("nan"), "orchid": 0.5}, id="no_number"),
+        pytest.param({}, id="empty"),
+    ],
+)
+def test_thresholds_that_are_no_positive_number_for_each_label_are_refused(run: Run, thresholds: dict[str, float]):
+    version = publish_grey_version(run, thresholds=thresholds)
+
+    with pytest.raises(ArtifactIntegrityError, match=r"thresholds\.json: expected a positive number for each of"):
+        version_thresholds(run, version.name)
+
+
+def test_thresholds_that_were_changed_are_refused(run: Run):
+    version = publish_grey_version(run, thresholds=dict.fromkeys(("daisy", "poppy", "orchid"), 0.5))
+    run.store.put(f"{key_of(run.store, version.uri)}{registry.THRESHOLDS}", b"{}")
+
+    with pytest.raises(ArtifactIntegrityError, match=r"thresholds\.json: expected sha256"):
+        version_thresholds(run, version.name)
 
 
 def test_the_digest_of_test_rows_is_that_of_their_images_and_labels(rows: pd.DataFrame):

@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from include.retraining.label_quality.confident_learning import find_doubts
@@ -12,19 +11,8 @@ from include.retraining.label_quality.out_of_sample import (
     N_FOLDS,
     assign_folds,
     judged_classes,
-    kin,
     predict_out_of_sample,
 )
-
-NO_HASH = ""
-
-
-def frame(*rows: tuple[str, str, str]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["image_id", "group", "perceptual_hash"])
-
-
-def perceptual_hash(*bits: int) -> str:
-    return f"{sum(1 << bit for bit in bits):064x}"
 
 
 def blobs(counts: Sequence[int], seed: int = 0, distance: float = 5.0) -> tuple[np.ndarray, np.ndarray]:
@@ -37,32 +25,6 @@ def blobs(counts: Sequence[int], seed: int = 0, distance: float = 5.0) -> tuple[
 
 def folds_of(n_rows: int) -> np.ndarray:
     return assign_folds([f"image {number}" for number in range(n_rows)], np.zeros(n_rows, bool))
-
-
-def test_a_group_is_kin_and_an_image_without_group_is_alone():
-    rows = frame(("b", "patient", NO_HASH), ("a", "patient", NO_HASH), ("c", "", NO_HASH), ("d", "", NO_HASH))
-
-    assert kin(rows, near_duplicate_bits=None) == ["a", "a", "c", "d"]
-
-
-def test_near_duplicates_are_kin_and_bring_their_groups_along():
-    rows = frame(
-        ("a", "first", perceptual_hash(100)),
-        ("b", "", perceptual_hash(1, 2, 3)),
-        ("c", "second", perceptual_hash(1, 2)),
-        ("d", "second", NO_HASH),
-        ("e", "", perceptual_hash(*range(128, 256))),
-    )
-
-    assert kin(rows, near_duplicate_bits=4) == ["a", "a", "a", "a", "e"]
-    assert kin(rows, near_duplicate_bits=1) == ["a", "b", "b", "b", "e"]
-    assert kin(rows, near_duplicate_bits=None) == ["a", "b", "c", "c", "e"]
-
-
-def test_a_group_s_name_that_is_another_image_s_id_does_not_make_them_kin():
-    rows = frame(("a", "", NO_HASH), ("b", "c", NO_HASH), ("d", "", NO_HASH))
-
-    assert len(set(kin(rows, near_duplicate_bits=None))) == 3
 
 
 def test_kin_share_a_fold_whatever_the_order_and_the_other_rows():

@@ -3,13 +3,15 @@ from __future__ import annotations
 import dataclasses
 
 from include.retraining.reporting.gather import gather
-from include.retraining.run import DECISION, INTAKE, PROMOTION, SNAPSHOT, VERSION, Run
+from include.retraining.run import DECISION, INTAKE, PROMOTION, RECONSTRUCTION, RESAMPLING, SNAPSHOT, VERSION, Run
 from include.retraining.storage import layout
 from tests.builders import (
     make_decision,
     make_intake,
     make_lineage,
     make_move,
+    make_reconstruction,
+    make_resampling,
     make_run,
     make_snapshot,
     publish_made_version,
@@ -98,3 +100,28 @@ def test_the_move_of_an_earlier_attempt_of_the_run_does_not_count() -> None:
     assert refused.promotion is None
     assert of_another.promotion is None
     assert own.promotion == make_move()
+
+
+def test_the_pictures_of_a_reconstruction_are_read_the_projection_first() -> None:
+    run = make_run()
+    record = make_reconstruction()
+    run.record(RECONSTRUCTION, record)
+    run.store.put(record.sheets[1].uri.removeprefix("s3://memory/"), b"\x89PNG\r\n\x1a\n")
+
+    report = gather(run)
+
+    assert list(report.pictures) == [record.projection_uri, *(sheet.uri for sheet in record.sheets)]
+    assert [bool(picture.source) for picture in report.pictures.values()] == [False, False, True]
+    assert report.unreadable == ()
+
+
+def test_the_sheets_of_rare_classes_come_first_where_it_is_known_which_are_rare() -> None:
+    run = make_run()
+    run.record(RECONSTRUCTION, make_reconstruction())
+    unknown = gather(run)
+    run.record(RESAMPLING, make_resampling({"daisy": 400, "poppy": 90, "orchid": 10}))
+    known = gather(run)
+
+    assert [sheet.label for sheet in unknown.reconstruction.sheets] == ["poppy", "orchid"]  # type: ignore[union-attr]
+    assert [sheet.label for sheet in known.reconstruction.sheets] == ["orchid", "poppy"]  # type: ignore[union-attr]
+    assert [uri.rpartition("/")[2] for uri in known.pictures] == ["projection.png", "orchid.png", "poppy.png"]

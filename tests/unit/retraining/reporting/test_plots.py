@@ -2,8 +2,20 @@ from __future__ import annotations
 
 import pytest
 
-from include.retraining.reporting.plots import confusion_cells, count_bars, loss_panels, recall_panels, share_bars
+from include.retraining.artifacts import CandidateRecord, CrossValidation
+from include.retraining.reporting.plots import (
+    confusion_cells,
+    count_bars,
+    loss_panels,
+    recall_panels,
+    share_bars,
+    whisker_plot,
+)
 from tests.builders import LABELS, make_candidate, make_metrics
+
+
+def scored(mean: float, standard_error: float) -> CandidateRecord:
+    return make_candidate(cross_validation=CrossValidation((mean, mean), mean, standard_error))
 
 
 def lengths(row_bars: tuple[object, ...]) -> list[float | None]:
@@ -93,3 +105,43 @@ def test_a_class_without_test_images_has_an_empty_row() -> None:
     metrics = make_metrics(confusion=((4, 0), (0, 0)), labels=("a", "b"))
 
     assert [cell.share for cell in confusion_cells(metrics)[1]] == [0.0, 0.0]
+
+
+def test_means_are_drawn_with_their_standard_errors_on_one_axis_of_round_numbers() -> None:
+    plot = whisker_plot([scored(0.86, 0.02), scored(0.80, 0.04)], 0.84)
+
+    assert [(tick.position, tick.label) for tick in plot.ticks] == [
+        (0.0, "0.75"),
+        (33.33, "0.80"),
+        (66.67, "0.85"),
+        (100.0, "0.90"),
+    ]
+    assert (plot.rows[0].low, plot.rows[0].mean, plot.rows[0].high) == (60.0, 73.33, 86.67)
+    assert (plot.rows[1].low, plot.rows[1].mean, plot.rows[1].high) == (6.67, 33.33, 60.0)
+    assert plot.bound == 60.0
+
+
+def test_a_mean_at_the_bound_reaches_it() -> None:
+    plot = whisker_plot([scored(0.86, 0.02), scored(0.84, 0.01), scored(0.8399, 0.01)], 0.84)
+
+    assert [row.reaches_bound for row in plot.rows] == [True, True, False]
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.5, 1.0])
+def test_a_mean_without_spread_has_an_axis_too(mean: float) -> None:
+    plot = whisker_plot([scored(mean, 0.0)], mean)
+
+    assert len(plot.ticks) >= 2
+    assert 0.0 <= plot.rows[0].low == plot.rows[0].mean == plot.rows[0].high <= 100.0
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.8, 0.81), (0.31, 0.99), (0.0, 1.0), (0.843, 0.871), (0.7, 1.05)])
+def test_the_axis_holds_every_whisker_and_has_few_marks(low: float, high: float) -> None:
+    middle, half = (low + high) / 2, (high - low) / 2
+
+    plot = whisker_plot([scored(middle, half)], middle)
+
+    assert 2 <= len(plot.ticks) <= 7
+    assert (plot.ticks[0].position, plot.ticks[-1].position) == (0.0, 100.0)
+    assert plot.rows[0].low >= 0
+    assert plot.rows[0].high <= 100

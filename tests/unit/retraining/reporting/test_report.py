@@ -1,113 +1,47 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from datetime import date
-from html.parser import HTMLParser
 
 import pytest
 
+from include.retraining.artifacts import Trial
 from include.retraining.reporting.report import publish_report
 from include.retraining.run import (
     DECISION,
     EMBEDDING_PLAN,
     EVALUATION,
+    IMAGE_LEVEL,
     INTAKE,
     LABEL_DOUBTS,
     METRICS,
-    PROMOTION,
+    RECONSTRUCTION,
     REPORT,
     RESAMPLING,
     SELECTION,
     SNAPSHOT,
-    VERSION,
     Run,
 )
 from include.retraining.storage.memory import InMemoryStore
 from tests.builders import (
-    LABELS,
+    make_candidate,
     make_config,
     make_decision,
-    make_embedding,
     make_evaluation,
+    make_image_level,
     make_intake,
     make_label_doubt,
     make_label_doubts,
     make_metrics,
-    make_move,
+    make_plan,
+    make_reconstruction,
     make_resampling,
     make_run,
     make_selection,
     make_snapshot,
-    publish_made_version,
 )
 from tests.unit.retraining.reporting.judged import keep_judged_day
-
-VOID = {"meta", "br", "link", "img", "hr", "input", "col"}
-STAGES = (
-    INTAKE,
-    SNAPSHOT,
-    EMBEDDING_PLAN,
-    LABEL_DOUBTS,
-    RESAMPLING,
-    SELECTION,
-    VERSION,
-    EVALUATION,
-    DECISION,
-    PROMOTION,
-)
-
-
-class Page(HTMLParser):
-    """What a browser would see of a page: its text and its attributes; unbalanced tags are an error."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.attributes: list[tuple[str, str, str]] = []
-        self.words: list[str] = []
-        self.feed(html)
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if "style" not in self.open:
-            self.words += data.split()
-
-    @property
-    def text(self) -> str:
-        return " ".join(self.words)
-
-
-def record_until(run: Run, stages: Sequence[str]) -> None:
-    records = {
-        INTAKE: make_intake(),
-        SNAPSHOT: make_snapshot(),
-        EMBEDDING_PLAN: make_embedding(),
-        LABEL_DOUBTS: make_label_doubts(),
-        RESAMPLING: make_resampling(),
-        SELECTION: make_selection(),
-        EVALUATION: make_evaluation(champion=make_metrics(dict.fromkeys(LABELS, 0.75))),
-        DECISION: make_decision(champion="20260102T0200-bbbbbbbbbbbb"),
-        PROMOTION: make_move(incumbent="20260102T0200-bbbbbbbbbbbb"),
-    }
-    for stage in stages:
-        run.record(stage, publish_made_version(run.store) if stage == VERSION else records[stage])
-
-
-def report_of(run: Run) -> str:
-    publish_report(run)
-    return run.store.get(f"{run.prefix}{REPORT}").decode()
+from tests.unit.retraining.reporting.pages import STAGES, Page, record_until, report_of
 
 
 @pytest.mark.parametrize("n_stages", range(len(STAGES) + 1))
@@ -141,10 +75,16 @@ def test_a_whole_run_is_told_from_the_delivery_to_the_lineage() -> None:
         "The vectors contradict the labels of 2 of 900 images.",
         "daisy 2 poppy 2",
         "s3://memory/runs/flowers/label_doubts.csv",
-        "SMOTE adds 700 synthetic rows to 500 train images.",
+        "smote makes 1,200 rows of 500 train rows. Validation and test stay as they are.",
+        "orchid 10 400 400 5 12.5 %",
+        "2 candidates were trained on the same vectors. The challenger is smote · linear .",
+        "smote · linear has the highest mean, and no simpler candidate is within one standard error of it.",
+        "which is the highest mean less its standard error, 0.7929;",
         "Test, for information, not used to choose",
-        "smote · linear challenger 1,200 1,795 4 0.8000 0.8000",
-        "none · linear 500 1,795 4 0.7000 0.6500",
+        "smote · linear challenger 0.8000 ± 0.0071 0.8000 0.8000 0.8000 0.8000 0.0400",
+        "Below the bound of 0.7929",
+        "none · linear 0.7000 ± 0.0071 0.7000 0.6500 0.6500 0.6500 0.0400",
+        "smote · linear weight decay 1, dropout 0, learning rate 0.001 1,795 1,200 4 1.250",
         "G-mean of recalls",
         "mean over classes of √(recall × specificity) 0.8485",
         "0.8000 0.7500 +0.0500",
@@ -162,7 +102,7 @@ def test_a_class_with_few_images_shows_its_smaller_k() -> None:
 
     text = Page(report_of(run)).text
 
-    assert "orchid 3 400 2" in text
+    assert "orchid 3 400 400 2 12.5 %" in text
     assert "orchid has 3 train images: k is 2 instead of 5." in text
 
 
@@ -249,7 +189,12 @@ def test_whatever_the_records_hold_is_text_and_never_markup() -> None:
     record_until(run, [EMBEDDING_PLAN])
     run.record(INTAKE, make_intake(quarantined={hostile: 1}, warnings=(hostile,)))
     run.record(SNAPSHOT, make_snapshot({hostile: 5, "b": 5}))
-    run.record(RESAMPLING, make_resampling({hostile: 5, "b": 2}))
+    run.record(RESAMPLING, make_resampling({hostile: 5, "b": 2}, make_plan({hostile: 5, "b": 2}, hostile)))
+    run.record(RECONSTRUCTION, make_reconstruction(hostile, strategy=hostile, decoder_uri=hostile))
+    run.record(IMAGE_LEVEL, make_image_level(strategy=hostile))
+    named = {"strategy": hostile, "kind": hostile, "thresholds": {hostile: 0.5}, "settings": {hostile: 1.0}}
+    trials = (Trial({hostile: 1.0}, 0.5),)
+    run.record(SELECTION, make_selection([make_candidate(**named, name=hostile, trials=trials)], because=hostile))
     run.record(EVALUATION, make_evaluation(make_metrics({hostile: 0.5, "b": 0.5}), version=hostile))
     run.record(DECISION, make_decision(hostile, challenger=hostile))
 
@@ -266,8 +211,10 @@ def test_plots_are_told_to_those_who_do_not_see_them() -> None:
     page = Page(report_of(run))
 
     svgs = [where for where in page.attributes if where[0] == "svg" and where[1] == "aria-label"]
-    assert len(svgs) == 2 * len(make_selection().candidates)
-    assert svgs[0][2].startswith("Macro recall of smote · linear on validation by epoch, from ")
+    assert len(svgs) == 3 * len(make_selection().candidates)
+    assert svgs[0][2] == "smote · linear: 0.8000 ± 0.0071, reaches the bound"
+    assert svgs[1][2] == "none · linear: 0.7000 ± 0.0071, below the bound"
+    assert svgs[2][2].startswith("Macro recall of smote · linear on validation by epoch, from ")
     assert [where[2] for where in page.attributes if where[0] == "th" and where[1] == "scope"].count("row") > 20
 
 
@@ -330,4 +277,4 @@ def test_a_run_that_did_not_come_to_its_label_doubts_says_nothing_of_them() -> N
     text = Page(report_of(run)).text
 
     assert "Label doubts" not in text
-    assert "SMOTE adds 700 synthetic rows" in text
+    assert "smote makes 1,200 rows of 500 train rows" in text

@@ -7,91 +7,44 @@ import numpy as np
 import pytest
 
 from include.retraining import registry
-from include.retraining.artifacts import (
-    CandidateRecord,
-    EmbeddingRecord,
-    ResamplingRecord,
-    SnapshotRecord,
-    VersionRecord,
-)
-from include.retraining.balancing.resampling import resample
-from include.retraining.config import Candidate, ClassifierConfig
+from include.retraining.config import ClassifierConfig
 from include.retraining.dataset.snapshot import read_snapshot
-from include.retraining.embedding.extraction.extraction import extract
-from include.retraining.embedding.extraction.shards import plan
 from include.retraining.embedding.features import read_features
-from include.retraining.embedding.fine_tuning.choice import choose_extractor
-from include.retraining.embedding.gathering import gather
 from include.retraining.errors import ArtifactIntegrityError, StorageUnavailableError
 from include.retraining.lineage import code_digest, config_digest
 from include.retraining.pictures import decode_image
-from include.retraining.run import Run
 from include.retraining.storage.base import key_of
 from include.retraining.storage.publishing import problems_of, read_published
 from include.retraining.training import export as module
-from include.retraining.training import keras_file
-from include.retraining.training.candidates import read_head, train
-from include.retraining.training.export import export
+from include.retraining.training import keras_file, saved_model
+from include.retraining.training.golden import from_npz
 from include.retraining.training.head import Head
-from tests.builders import CLASSIFIER, LABELS, make_config, make_run
-from tests.datasets import picture, pictured, publish_snapshot, split_rows
+from tests.builders import CLASSIFIER, LABELS
+from tests.datasets import picture
 from tests.stores import DyingStore, holding
+from tests.unit.retraining.training.exported import CONFIG, THRESHOLDS, Exported, exported
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras, when it saves
-
-CONFIG = make_config(
-    embedding={"image_size": 32, "layers": ["block_2"], "batch_size": 8},
-    training={
-        "heads": {"linear": {"weight_decay": 0.01}, "mlp": {"weight_decay": 0.01, "hidden_units": [5]}},
-        "epochs": 2,
-        "learning_rate": 0.05,
-    },
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class Exported:
-    run: Run
-    snapshot: SnapshotRecord
-    embedding: EmbeddingRecord
-    resampling: ResamplingRecord
-    candidate: CandidateRecord
-    before: dict[str, bytes]
-    version: VersionRecord
-
-    def again(self, store) -> VersionRecord:
-        run = dataclasses.replace(self.run, store=store)
-        return export(run, self.candidate, self.snapshot, self.embedding, self.resampling)
-
-
-def exported(head: str) -> Exported:
-    run = make_run(config=CONFIG)
-    counts = {
-        "train": dict(zip(LABELS, (8, 5, 4), strict=True)),
-        "validation": dict.fromkeys(LABELS, 2),
-        "test": dict.fromkeys(LABELS, 1),
-    }
-    snapshot = publish_snapshot(run, pictured(run.store, split_rows(counts)))
-    extractor = choose_extractor(run)
-    for shard in plan(run, snapshot.uri, extractor)[1]:
-        extract(run, shard, extractor, progress=None)
-    embedding = gather(run, snapshot.uri, extractor)
-    resampling = resample(run, snapshot.uri, embedding)
-    candidate = train(run, Candidate("smote", head), snapshot, embedding, resampling)
-    before = dict(run.store.objects)
-    version = export(run, candidate, snapshot, embedding, resampling)
-    return Exported(run, snapshot, embedding, resampling, candidate, before, version)
 
 
 @pytest.fixture(scope="module")
 def made() -> Exported:
-    return exported("mlp")
+    return exported((5,), temperature=0.4, thresholds=THRESHOLDS)
+
+
+def file_of(made: Exported, name: str) -> bytes:
+    return read_published(made.run.store, key_of(made.run.store, made.version.uri), name)
 
 
 def model_of(made: Exported):
-    return keras_file.from_bytes(
-        read_published(made.run.store, key_of(made.run.store, made.version.uri), registry.MODEL)
-    )
+    return keras_file.from_bytes(file_of(made, registry.MODEL))
+
+
+def served_of(made: Exported) -> dict[str, bytes]:
+    """The files of the SavedModel."""
+    names = registry.read_version(made.run.store, CLASSIFIER, made.version.name).manifest.files
+    start = registry.SAVED_MODEL
+    return {name.removeprefix(start): file_of(made, name) for name in names if name.startswith(start)}
 
 
 def test_a_version_is_published_whole_and_tells_what_it_was_made_from(made: Exported):
@@ -102,7 +55,10 @@ def test_a_version_is_published_whole_and_tells_what_it_was_made_from(made: Expo
     assert version.candidate == made.candidate
     lineage = version.lineage
     assert (lineage.classifier, lineage.window_end) == (CLASSIFIER, made.run.window.end)
-    assert (lineage.snapshot_digest, lineage.resampling_digest) == (made.snapshot.digest, made.resampling.digest)
+    assert (lineage.snapshot_digest, lineage.resampling_digest) == (
+        made.snapshot.digest,
+        made.resampling.plans["smote"].digest,
+    )
     assert (lineage.code_digest, lineage.config_digest) == (code_digest(), config_digest(CONFIG))
     assert lineage.candidate == made.candidate.name
     prefix = key_of(store, made.version.uri)
@@ -110,18 +66,71 @@ def test_a_version_is_published_whole_and_tells_what_it_was_made_from(made: Expo
     assert ClassifierConfig.model_validate_json(read_published(store, prefix, registry.RECIPE)) == CONFIG
 
 
-@pytest.mark.parametrize("head", ["linear", "mlp"])
-def test_the_exported_model_gives_the_candidate_s_probabilities_from_the_pixels_of_every_image(
-    made: Exported, head: str
-):
-    made = made if head == "mlp" else exported(head)
-    model, rows = model_of(made), read_snapshot(made.run.store, made.snapshot.uri)
-    pixels = np.stack([decode_image(made.run.store.get(key)) for key in rows["key"]])
+def test_a_strategy_without_a_plan_has_none_in_its_lineage_and_no_thresholds_are_no_file():
+    made = exported((), strategy="none")
+
+    version = registry.read_version(made.run.store, CLASSIFIER, made.version.name)
+
+    assert version.lineage.resampling_digest == ""
+    assert registry.THRESHOLDS not in version.manifest.files
+    assert made.version.largest_difference < 1e-4
+
+
+def pixels_and_probabilities(made: Exported) -> tuple[np.ndarray, np.ndarray]:
+    """Of every image of the snapshot; the latter as the candidate gives them to stored vectors."""
+    rows = read_snapshot(made.run.store, made.snapshot.uri)
     vectors = read_features(made.run.store, made.embedding, list(rows["image_id"]))
-    expected = read_head(made.run.store, made.candidate.uri).predict_proba(vectors)
-    np.testing.assert_allclose(np.asarray(model(pixels, training=False)), expected, atol=1e-4)
-    np.testing.assert_allclose(np.asarray(model(pixels.astype(np.float32), training=False)), expected, atol=1e-4)
+    pixels = np.stack([decode_image(made.run.store.get(key)) for key in rows["key"]])
+    return pixels, made.head.predict_proba(vectors)
+
+
+def test_the_exported_model_gives_the_candidate_s_probabilities_from_the_pixels_of_every_image(made: Exported):
+    pixels, expected = pixels_and_probabilities(made)
+
+    probabilities = np.asarray(model_of(made)(pixels, training=False))
+
+    np.testing.assert_allclose(probabilities, expected, atol=1e-4)
+    untempered = dataclasses.replace(made, head=dataclasses.replace(made.head, temperature=1.0))
+    assert np.abs(probabilities - pixels_and_probabilities(untempered)[1]).max() > 0.05
     assert np.ptp(expected[:, 0]) > 0.1  # else any model would do
+
+
+def test_principal_components_are_a_layer_of_the_exported_model():
+    config = CONFIG.model_copy(update={"embedding": CONFIG.embedding.model_copy(update={"pca": 4})})
+    made = exported((), config)
+
+    pixels, expected = pixels_and_probabilities(made)
+
+    assert made.head.layers[0].kernel.shape[0] == 4
+    np.testing.assert_allclose(np.asarray(model_of(made)(pixels, training=False)), expected, atol=1e-4)
+
+
+def test_the_saved_model_gives_the_candidate_s_probabilities_and_labels_from_files(made: Exported):
+    rows = read_snapshot(made.run.store, made.snapshot.uri)
+
+    served = saved_model.predict(served_of(made), [made.run.store.get(key) for key in rows["key"]])
+
+    vectors = read_features(made.run.store, made.embedding, list(rows["image_id"]))
+    np.testing.assert_allclose(served.probabilities, made.head.predict_proba(vectors), atol=1e-4)
+    assert served.labels == tuple(LABELS[index] for index in made.head.predict(vectors))
+    assert made.head.predict(vectors).tolist() != served.probabilities.argmax(axis=1).tolist()
+
+
+def test_thresholds_are_kept_by_label(made: Exported):
+    thresholds = json.loads(file_of(made, registry.THRESHOLDS))
+
+    assert thresholds == dict(zip(LABELS, THRESHOLDS.tolist(), strict=True))
+
+
+def test_golden_images_lie_in_the_version_with_what_they_must_give(made: Exported):
+    golden = from_npz(file_of(made, registry.GOLDEN))
+
+    rows = read_snapshot(made.run.store, made.snapshot.uri)
+    validation = [made.run.store.get(key) for key in rows["key"][rows["split"] == "validation"]]
+    assert len(golden.images) == 16
+    assert set(golden.images) <= set(validation)
+    served = saved_model.predict(served_of(made), golden.images)
+    np.testing.assert_allclose(served.probabilities, golden.probabilities, atol=1e-4)
 
 
 def test_the_exported_model_takes_images_of_any_size(made: Exported):
@@ -146,7 +155,7 @@ def test_an_export_from_the_same_inputs_elsewhere_has_the_same_bytes(made: Expor
 
 
 def test_an_export_that_is_killed_before_its_manifest_is_completed_by_a_repeat(made: Exported):
-    dying = DyingStore(5, made.before)
+    dying = DyingStore(len(made.run.store.objects) - len(made.before) - 1, made.before)
     with pytest.raises(StorageUnavailableError):
         made.again(dying)
     left = holding(dying.objects)
@@ -155,21 +164,25 @@ def test_an_export_that_is_killed_before_its_manifest_is_completed_by_a_repeat(m
     assert left.objects == made.run.store.objects
 
 
-@pytest.mark.parametrize("broken", ["before it is saved", "when it is loaded"])
+def spoil(model):
+    layer = model.get_layer("logits")
+    kernel, bias = layer.get_weights()
+    layer.set_weights([kernel, bias + [0.1, 0, 0]])
+    return model
+
+
+@pytest.mark.parametrize("broken", ["before it is saved", "when it is loaded", "in the SavedModel alone"])
 def test_a_model_that_predicts_otherwise_than_its_candidate_is_not_published(
     made: Exported, monkeypatch: pytest.MonkeyPatch, broken: str
 ):
-    owner, name = (module, "compose") if broken == "before it is saved" else (keras_file, "from_bytes")
-    build = getattr(owner, name)
-
-    def spoilt(*arguments):
-        model = build(*arguments)
-        layer = model.get_layer("probabilities")
-        kernel, bias = layer.get_weights()
-        layer.set_weights([kernel, bias + [0.1, 0, 0]])
-        return model
-
-    monkeypatch.setattr(owner, name, spoilt)
+    compose, from_bytes, to_files = module.compose, keras_file.from_bytes, saved_model.to_files
+    if broken == "before it is saved":
+        monkeypatch.setattr(module, "compose", lambda *arguments: spoil(compose(*arguments)))
+    elif broken == "when it is loaded":
+        monkeypatch.setattr(keras_file, "from_bytes", lambda body: spoil(from_bytes(body)))
+    else:
+        other = spoil(model_of(made))
+        monkeypatch.setattr(saved_model, "to_files", lambda _, *others, **options: to_files(other, *others, **options))
     store = holding(made.before)
     with pytest.raises(ArtifactIntegrityError, match=r"probabilities within 0\.001 of the candidate's"):
         made.again(store)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 import zipfile
 
@@ -8,7 +9,7 @@ import pytest
 from scipy.special import softmax
 
 from include.retraining.embedding.scaling import Scaler
-from include.retraining.training.head import Head, Layer, from_npz
+from include.retraining.training.head import Head, Layer, decide, from_npz
 
 
 def head_of(*units: int, seed: int = 0) -> Head:
@@ -80,3 +81,50 @@ def test_a_pickled_object_in_the_archive_is_refused():
     )
     with pytest.raises(ValueError, match="allow_pickle=False"):
         from_npz(sink.getvalue())
+
+
+def test_the_temperature_divides_logits_and_changes_no_decision():
+    head, X = head_of(4, 3), vectors(4)
+    cooled = dataclasses.replace(head, temperature=2.5)
+
+    np.testing.assert_allclose(cooled.predict_proba(X), softmax(head.logits(X) / 2.5, axis=1), rtol=1e-5)
+    assert np.array_equal(cooled.logits(X), head.logits(X))
+    assert np.array_equal(cooled.predict(X), head.predict(X))
+    assert cooled.predict_proba(X).dtype == np.float32
+
+
+def test_thresholds_decide_and_change_no_probability():
+    head, X = head_of(4, 3), vectors(4)
+    eager = dataclasses.replace(head, thresholds=np.array([1.0, 1.0, 1e-9]))
+
+    assert np.array_equal(eager.predict_proba(X), head.predict_proba(X))
+    assert eager.predict(X).tolist() == [2] * 7 != head.predict(X).tolist()
+
+
+def test_temperature_and_thresholds_come_back():
+    head = dataclasses.replace(head_of(4, 3), temperature=1 / 3, thresholds=np.array([0.1, 1 / 3, 0.7]))
+
+    back = from_npz(head.to_npz())
+
+    assert back.temperature == 1 / 3
+    assert back.thresholds is not None
+    assert back.thresholds.tolist() == [0.1, 1 / 3, 0.7]
+    assert back.to_npz() == head.to_npz() != head_of(4, 3).to_npz()
+
+
+def test_without_thresholds_or_with_equal_ones_the_most_probable_class_is_decided():
+    rng = np.random.default_rng(0)
+    y_score = rng.dirichlet(np.ones(10), size=2000).astype(np.float32)
+    y_score[:500, 3] = y_score[:500].max(axis=1)  # and neighbours of it that only the last bit tells apart
+    y_score[:500, 7] = np.nextafter(y_score[:500, 3], np.float32(1))
+
+    for thresholds in (None, np.full(10, 0.1), np.full(10, 0.3)):
+        assert np.array_equal(decide(y_score, thresholds), y_score.argmax(axis=1))
+
+
+def test_the_probability_that_exceeds_its_threshold_by_the_largest_factor_wins_and_of_equals_the_first():
+    y_score = np.array([[0.6, 0.3, 0.1], [0.5, 0.25, 0.25]])
+
+    assert decide(y_score, np.array([0.6, 0.2, 0.05])).tolist() == [2, 2]
+    assert decide(y_score, np.array([0.5, 0.25, 0.25])).tolist() == [0, 0]
+    assert decide(y_score, None).dtype == np.int64
