@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import psutil
 import pytest
@@ -37,6 +38,14 @@ def test_every_service_is_healthy(embedded_stack: EmbeddedStack) -> None:
     assert main(["--state-dir", str(embedded_stack.settings.state_dir), "status"]) == 0
 
 
+def connections_of(process: psutil.Process) -> list[Any]:
+    """Returns a process's connections; none where it ended after it was listed, as short-lived children do."""
+    try:
+        return process.net_connections("inet")
+    except psutil.NoSuchProcess:
+        return []
+
+
 def test_every_listening_socket_is_on_loopback(embedded_stack: EmbeddedStack) -> None:
     credentials = load_credentials(embedded_stack.settings.credentials_file)
     assert credentials is not None
@@ -44,7 +53,7 @@ def test_every_listening_socket_is_on_loopback(embedded_stack: EmbeddedStack) ->
     listening = {
         tuple(connection.laddr)
         for process in marked_processes(credentials.marker)
-        for connection in process.net_connections("inet")
+        for connection in connections_of(process)
         if connection.status == psutil.CONN_LISTEN
     }
 
