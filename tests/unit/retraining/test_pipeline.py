@@ -12,16 +12,30 @@ from include.retraining.artifacts import (
     EmbeddingPlan,
     EmbeddingRecord,
     EvaluationRecord,
+    ImageLevelRecord,
     Move,
     PromotionDecision,
+    ReconstructionRecord,
     SelectionRecord,
     SnapshotRecord,
     Window,
 )
+from include.retraining.config import ClassifierConfig
 from include.retraining.dataset.snapshot import read_snapshot
 from include.retraining.embedding.extractors import workers
 from include.retraining.errors import DataContractError, StorageUnavailableError
-from include.retraining.run import DECISION, EMBEDDING, EMBEDDING_PLAN, EVALUATION, PROMOTION, SELECTION, SNAPSHOT, Run
+from include.retraining.run import (
+    DECISION,
+    EMBEDDING,
+    EMBEDDING_PLAN,
+    EVALUATION,
+    IMAGE_LEVEL,
+    PROMOTION,
+    RECONSTRUCTION,
+    SELECTION,
+    SNAPSHOT,
+    Run,
+)
 from include.retraining.storage import layout
 from include.retraining.storage.base import ObjectStore, key_of
 from include.retraining.storage.memory import InMemoryStore
@@ -312,6 +326,27 @@ def test_a_run_that_may_not_promote_decides_and_leaves_the_champion(undisturbed:
     assert all(gate.passed for gate in decision.gates)
     assert not store.exists(layout.champion(CLASSIFIER))
     assert run.recall(SELECTION, SelectionRecord) == undisturbed.run.recall(SELECTION, SelectionRecord)
+
+
+def test_pictures_are_made_where_the_recipe_asks_for_them_and_change_neither_candidates_nor_choice(
+    undisturbed: Undisturbed,
+):
+    training = {**CONFIG.training.model_dump(mode="json"), "mode": "images", "images": {"epochs": 1, "batch_size": 8}}
+    document = {**CONFIG.model_dump(mode="json"), "balancing": {"reconstruct": True}, "training": training}
+    store = holding(undisturbed.objects)
+    run = undisturbed.on(store, run_id="manual__pictures", config=ClassifierConfig.model_validate(document))
+
+    outcome = retrained(run, allowed=False)
+
+    reconstruction = run.recall(RECONSTRUCTION, ReconstructionRecord)
+    assert {sheet.label for sheet in reconstruction.sheets} == {"poppy", "orchid"}
+    for uri in (reconstruction.projection_uri, *(sheet.uri for sheet in reconstruction.sheets)):
+        assert store.get(key_of(store, uri)).startswith(b"\x89PNG")
+    assert run.recall(IMAGE_LEVEL, ImageLevelRecord).strategy == "smote"
+    assert run.recall(SELECTION, SelectionRecord) == undisturbed.run.recall(SELECTION, SelectionRecord)
+    page = store.get(key_of(store, outcome.report_uri)).decode()
+    assert page.count("data:image/png;base64,") >= 3
+    assert "Image level, for comparison; never promoted" in page
 
 
 def test_a_run_that_is_started_again_forgets_what_its_earlier_attempt_recorded():
