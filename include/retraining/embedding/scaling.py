@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SMALLEST_DEVIATION = 1e-6  # a constant feature carries nothing; dividing by it would carry noise
+SMALLEST_DEVIATION = 1e-6
+"""A feature that varies less carries nothing, and is left in its unit. Divided by so little, the first row in which a
+dead unit of the network does say something would have a score of some hundred thousand."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,7 @@ class Scaler:
 
     Attributes:
         mean: Shape `(n_features,)`, float32.
-        deviation: Shape `(n_features,)`, float32, all positive.
+        deviation: Shape `(n_features,)`, float32, all positive; 1 for a feature that does not vary.
     """
 
     mean: np.ndarray
@@ -34,5 +36,6 @@ def fit_scaler(X_train: np.ndarray) -> Scaler:
         X_train: Shape `(n_samples, n_features)`, at least one row.
     """
     wide = X_train.astype(np.float64)
-    deviation = np.maximum(wide.std(axis=0), SMALLEST_DEVIATION)
+    deviation = wide.std(axis=0)
+    deviation[deviation < SMALLEST_DEVIATION] = 1.0
     return Scaler(mean=wide.mean(axis=0).astype(np.float32), deviation=deviation.astype(np.float32))

@@ -38,5 +38,15 @@ def test_a_constant_feature_becomes_zero_and_nothing_that_is_not_finite(X: np.nd
     assert np.isfinite(scores).all()
 
 
+def test_a_feature_that_was_constant_and_varies_later_does_not_outweigh_all_others(X: np.ndarray):
+    X[:, 1] = 0
+    scaler = fit_scaler(X)
+
+    later = scaler.transform(np.array([[5, 0.3, 0.001]], dtype=np.float32))
+
+    assert later[0, 1] == pytest.approx(0.3)
+    assert scaler.deviation[1] == 1
+
+
 def test_a_single_row_can_be_fitted():
     assert np.array_equal(fit_scaler(np.ones((1, 2), np.float32)).transform(np.ones((1, 2), np.float32)), [[0, 0]])
