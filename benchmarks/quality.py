@@ -61,7 +61,7 @@ BENCHMARK = Benchmark(
         "linear. Its weight decay is chosen for each features × strategy among 1, 3, 10 and 30 by mean macro recall "
         "over the folds, its epoch and its temperature in each fold, all on 2,000 images of the official test set (200 "
         "a class), which no fold trains on or scores. Everything else is the recipe's or a default, as decided before: "
-        "no figure here chose anything. `published` are the figures of the paper (Dablain, Krawczyk and Chawla, 2022); "
+        "no test score chose anything. `published` are the figures of the paper (Dablain, Krawczyk and Chawla, 2022); "
         "its methods used no pre-trained weights, while frozen and fine-tuned features start from ImageNet's. That is "
         "why each block has its own `none` row."
     ),

@@ -74,7 +74,7 @@ def version_thresholds(run: Run, version: str) -> np.ndarray | None:
     """Returns the thresholds that a version decides by.
 
     Returns:
-        Shape `(n_classes,)`, float32, in the order of the run's recipe; None: the most probable class is predicted.
+        Shape `(n_classes,)`, float64, in the order of the run's recipe; None: the most probable class is predicted.
 
     Raises:
         ArtifactIntegrityError: If the version is not whole, or they are not a positive number for each label.
@@ -87,7 +87,7 @@ def version_thresholds(run: Run, version: str) -> np.ndarray | None:
     values = list(by_label.values())
     if set(by_label) != set(run.config.labels) or not (np.isfinite(values).all() and min(values) > 0):
         raise ArtifactIntegrityError(uri, f"a positive number for each of {list(run.config.labels)}", str(by_label))
-    return np.array([by_label[label] for label in run.config.labels], np.float32)
+    return np.array([by_label[label] for label in run.config.labels])
 
 
 def _predict(run: Run, prefix: str, rows: pd.DataFrame) -> np.ndarray:

@@ -152,6 +152,8 @@ def _serve_bytes(
 
 def _outputs(probabilities: tf.Tensor, labels: Sequence[str], thresholds: np.ndarray | None) -> dict[str, tf.Tensor]:
     """Returns a signature's outputs; of the class by the formula of `head.decide`."""
-    scores = probabilities if thresholds is None else probabilities / tf.constant(thresholds, tf.float32)
+    scores = probabilities
+    if thresholds is not None:
+        scores = tf.cast(probabilities, tf.float64) / tf.constant(thresholds, tf.float64)
     predicted = tf.gather(tf.constant(list(labels)), tf.argmax(scores, axis=1))
     return {"probabilities": probabilities, "labels": predicted}

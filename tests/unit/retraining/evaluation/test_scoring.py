@@ -182,8 +182,8 @@ def test_thresholds_come_in_the_order_of_the_recipe_s_labels_whatever_theirs(run
 
     thresholds = version_thresholds(run, version.name)
 
-    assert thresholds.dtype == np.float32
-    assert thresholds.tolist() == np.array([0.5, 0.25, 0.1], np.float32).tolist()
+    assert thresholds.dtype == np.float64
+    assert thresholds.tolist() == [0.5, 0.25, 0.1]
 
 
 @pytest.mark.parametrize(
