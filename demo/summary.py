@@ -198,7 +198,7 @@ def class_table(run: RunResults) -> Table:
 
 def candidate_table(run: RunResults, pointer: ChampionPointer | None) -> Table:
     """Returns the candidates side by side, best first; the mark is on the one that is in production."""
-    names = ["cross-validation", "validation macro recall", *(f"test {_words(metric)}" for metric in COMPARED)]
+    names = ["macro recall in folds", "validation macro recall", *(f"test {_words(metric)}" for metric in COMPARED)]
     table = _table(f"Candidates of {run.day} ({MARK} champion, → challenger)", "", "candidate", *names)
     table.columns[1].justify = "left"
     table.columns[1].no_wrap = True
@@ -208,7 +208,7 @@ def candidate_table(run: RunResults, pointer: ChampionPointer | None) -> Table:
         is_challenger = run.selection is not None and candidate.name == run.selection.challenger
         mark = "" if not is_challenger else MARK if is_champion else "→"
         scores = candidate.cross_validation
-        values = [f"{scores.mean:.4f} ± {scores.standard_error:.4f}", _metric(candidate.validation, "macro_recall")]
+        values = [f"{scores.mean:.3f} ± {scores.standard_error:.3f}", _metric(candidate.validation, "macro_recall")]
         values += [_metric(tested.get(candidate.name), name) for name in COMPARED]
         _add(table, mark, candidate.name, *values, style="bold" if is_challenger else "")
     return table

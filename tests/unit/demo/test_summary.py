@@ -119,7 +119,7 @@ def test_the_candidates_stand_side_by_side_and_the_champion_is_marked(store):
     text = printed([read(store)], pointer=pointer)
 
     assert row(text, "★")[:2] == ["★", "smote · linear"]
-    assert row(text, "none · linear")[1:3] == ["none · linear", "0.7000 ± 0.0071"]
+    assert row(text, "none · linear")[1:3] == ["none · linear", "0.700 ± 0.007"]
     assert row(text, "none · linear")[3:] == ["0.7000", *["0.6500"] * 3]
     assert version.name in text
     assert version.uri in text
