@@ -48,7 +48,7 @@ PUBLISHED = [
 BENCHMARK = Benchmark(
     name="quality",
     title="Quality by features and strategy",
-    command="make bench-quality",
+    command="python -m benchmarks.quality",
     method=(
         "Protocol of DeepSMOTE for Fashion-MNIST: five folds over the 60,000 train images; of each fold's train part "
         "4,000, 2,000, 1,000, 750, 500, 350, 200, 100, 60 and 40 images of the ten classes are kept, its test part of "
