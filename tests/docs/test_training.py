@@ -57,7 +57,8 @@ def shown(key: str, default: object) -> str:
 
 
 def test_the_example_of_serving_runs_on_a_saved_model(tmp_path, monkeypatch, capsys):
-    keras = pytest.importorskip("keras")
+    import keras
+
     from include.retraining.training.saved_model import to_files
 
     layers = [

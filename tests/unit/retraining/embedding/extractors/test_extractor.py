@@ -112,7 +112,6 @@ def test_a_fresh_process_computes_the_same_bits(extractor: Extractor, tmp_path: 
 
 
 def test_another_backend_of_keras_gives_the_same_vectors(extractor: Extractor, tmp_path: Path):
-    pytest.importorskip("jax")
 
     found = embed_in_a_fresh_process(tmp_path, "jax")
 

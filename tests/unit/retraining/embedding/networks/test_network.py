@@ -169,7 +169,6 @@ assert "tensorflow" not in sys.modules
 
 
 def test_it_gives_the_same_vectors_on_the_jax_backend(tmp_path: Path):
-    pytest.importorskip("jax")
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
 
     subprocess.run([sys.executable, "-c", ON_JAX, str(tmp_path)], check=True, env=environment, timeout=300)
