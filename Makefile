@@ -76,6 +76,8 @@ bench: $(READY) ## measure, write benchmarks/results/*.json and docs/benchmarks.
 	$(BIN)/python -m benchmarks.embedding
 	$(BIN)/python -m benchmarks.fine_tuning
 	$(BIN)/python -m benchmarks.smote
+	$(BIN)/python -m benchmarks.gate_errors
+	$(BIN)/python -m benchmarks.promotion
 	$(BIN)/python -m benchmarks.demo
 	$(BIN)/python -m benchmarks.document
 

@@ -366,7 +366,14 @@ def _rows(numbers: Sequence[int]) -> pd.DataFrame:
     rows = pd.DataFrame({"key": [_key(number) for number in numbers]})
     digests = [sha256(picture(number)) for number in numbers]
     return rows.assign(
-        image_id=digests, bytes_sha256=digests, perceptual_hash="", label="one", group="", split="train", date=DAY
+        image_id=digests,
+        bytes_sha256=digests,
+        perceptual_hash="",
+        label="one",
+        group="",
+        split="train",
+        date=DAY,
+        attributes="",
     )
 
 

@@ -113,6 +113,7 @@ def freeze_fold(
         perceptual_hash="",
         group="",
         date=DAY,
+        attributes="",
     )
     body = to_parquet(rows[SNAPSHOT.names], SNAPSHOT)
     prefix = layout.snapshot(config.name, sha256(body)[:16])

@@ -32,7 +32,7 @@ def make_dag(config: ClassifierConfig) -> DAG:
         start_date=datetime.combine(config.schedule.start_date, time.min, tzinfo=UTC),
         catchup=False,
         max_active_runs=1,
-        params=trigger_form(),
+        params=trigger_form(config),
         default_args={"owner": "retraining", "execution_timeout": timedelta(hours=12), **retry_arguments()},
         tags=["retraining", config.name],
     ) as dag:
@@ -83,7 +83,7 @@ def make_dag(config: ClassifierConfig) -> DAG:
             approval = PromotionApproval(
                 task_id="approve_promotion",
                 subject=f"Promote the challenger of {config.name}?",
-                body="The gates approved. The log of `decide_promotion` has the numbers.",
+                response_timeout=timedelta(hours=config.promotion.approval_hours),
             )
             promotion = tasks.promote_challenger.override(outlets=[champion_asset(config.name)])(decision)
 

@@ -27,6 +27,7 @@ from include.retraining.artifacts import (
     SelectionRecord,
     SnapshotRecord,
 )
+from include.retraining.promotion.decision import why_not_carried_out
 from include.retraining.storage import layout
 from include.retraining.storage.base import ObjectStore
 from include.retraining.storage.records import Record, read_record
@@ -136,8 +137,9 @@ def print_summary(
         console.print(f"{heading}: {shown}", highlight=False)
     console.print(decision_table(runs))
     for run in runs:
-        if run.decision is not None and not run.decision.approved:
-            console.print(f"{run.day} was not promoted: {'; '.join(run.decision.reasons)}", markup=False)
+        if run.decision is not None and not run.decision.acts:
+            why = "; ".join(run.decision.reasons) or why_not_carried_out(run.decision)
+            console.print(f"{run.day} was not promoted: {why}", markup=False)
     console.print(seconds_table(stage_seconds))
     print_access(console, pointer, access)
 
@@ -202,7 +204,9 @@ def candidate_table(run: RunResults, pointer: ChampionPointer | None) -> Table:
     table = _table(f"Candidates of {run.day} ({MARK} champion, → challenger)", "", "candidate", *names)
     table.columns[1].justify = "left"
     table.columns[1].no_wrap = True
-    is_champion = pointer is not None and run.evaluation is not None and run.evaluation.version == pointer.version
+    is_champion = (
+        pointer is not None and run.evaluation is not None and run.evaluation.challenger.version == pointer.version
+    )
     tested = run.evaluation.candidates if run.evaluation else {}
     for candidate in run.selection.candidates if run.selection else ():
         is_challenger = run.selection is not None and candidate.name == run.selection.challenger
@@ -217,11 +221,11 @@ def candidate_table(run: RunResults, pointer: ChampionPointer | None) -> Table:
 def test_table(run: RunResults) -> Table:
     """Returns the test metrics of the challenger beside those of the champion that it met."""
     evaluation = run.evaluation
-    met = evaluation.champion_version if evaluation and evaluation.champion_version else "none"
+    met = evaluation.incumbent.version if evaluation and evaluation.incumbent else "none"
     table = _table(f"Test metrics of {run.day}", "metric", "challenger", f"champion before ({met})")
     for name in SHOWN:
-        challenger = evaluation.challenger if evaluation else None
-        champion = evaluation.champion if evaluation else None
+        challenger = evaluation.challenger.metrics if evaluation else None
+        champion = evaluation.champion.metrics if evaluation and evaluation.champion else None
         _add(table, _words(name), _metric(challenger, name), _metric(champion, name))
     return table
 
@@ -235,7 +239,7 @@ def decision_table(runs: Iterable[RunResults]) -> Table:
         if run.decision is None:
             _add(table, run.day, "-", "-", "-", "the run decided nothing")
             continue
-        verdict = "promoted" if run.decision.approved else "not promoted"
+        verdict = "promoted" if run.decision.acts else "not promoted"
         _add(table, run.day, run.decision.challenger, "all", verdict, "", style="bold")
         for gate in run.decision.gates:
             _add(table, "", "", gate.gate, "yes" if gate.passed else "NO", gate.sentence)

@@ -78,16 +78,22 @@ def _add_routes(
         """Shows every classifier that the user may see."""
         return _models_page([name for name in _known() if may_read(request, user, name)], open_store)
 
+    @app.get("/models/{classifier}/{version}/card")
+    def card(request: Request, classifier: str, version: str, user: Any = user_of) -> HTMLResponse:
+        """Serves the model card of one version."""
+        refusal = _refusal(classifier, lambda: may_read(request, user, classifier))
+        return refusal or _card_page(classifier, version, open_store)
+
     @app.get("/reports/{classifier}/{run_key}")
     def report(request: Request, classifier: str, run_key: str, user: Any = user_of) -> HTMLResponse:
         """Serves the report of one run."""
-        refusal = _refusal(classifier, run_key, lambda: may_read(request, user, classifier))
+        refusal = _refusal(classifier, lambda: may_read(request, user, classifier)) or _no_run(run_key)
         return refusal or _report_page(classifier, run_key, open_store)
 
     @app.get("/intake/{classifier}/{run_key}")
     def intake(request: Request, classifier: str, run_key: str, user: Any = user_of) -> HTMLResponse:
         """Shows what one run's intake came to, day by day."""
-        refusal = _refusal(classifier, run_key, lambda: may_read(request, user, classifier))
+        refusal = _refusal(classifier, lambda: may_read(request, user, classifier)) or _no_run(run_key)
         return refusal or _intake_page(classifier, run_key, open_store)
 
     @app.get("/intake/{classifier}/{run_key}/{day}/{page:path}")
@@ -95,7 +101,7 @@ def _add_routes(
         request: Request, classifier: str, run_key: str, day: str, page: str, user: Any = user_of
     ) -> Response:
         """Serves a page of the Data Docs of one day of a run."""
-        refusal = _refusal(classifier, run_key, lambda: may_read(request, user, classifier))
+        refusal = _refusal(classifier, lambda: may_read(request, user, classifier)) or _no_run(run_key)
         return refusal or _data_docs_page(classifier, run_key, day, page, open_store)
 
 
@@ -107,15 +113,37 @@ def _models_page(names: list[str], open_store: Callable[[], ObjectStore]) -> HTM
     return _page(_environment().get_template("models.html.j2").render(classifiers=classifiers))
 
 
-def _refusal(classifier: str, run_key: str, may_read: Callable[[], bool]) -> HTMLResponse | None:
-    """Returns why nothing of a run is shown, or None; nobody is asked about a classifier that does not exist."""
+def _refusal(classifier: str, may_read: Callable[[], bool]) -> HTMLResponse | None:
+    """Returns why nothing of a classifier is shown, or None; nobody is asked about one that does not exist."""
     if classifier not in _known():
         return _message(404, "No such classifier", f"There is no classifier {classifier!r}.")
     if not may_read():
         return _message(403, "Not allowed", f"You may not see the runs of {classifier}.")
-    if not RUN_KEY.fullmatch(run_key):
-        return _message(404, "No such run", f"{run_key!r} is not the key of a run.")
     return None
+
+
+def _no_run(run_key: str) -> HTMLResponse | None:
+    if RUN_KEY.fullmatch(run_key):
+        return None
+    return _message(404, "No such run", f"{run_key!r} is not the key of a run.")
+
+
+def _card_page(classifier: str, version: str, open_store: Callable[[], ObjectStore]) -> HTMLResponse:
+    from include.retraining.registry import is_version_name
+    from include.retraining.reporting.cards import HTML
+    from include.retraining.storage import layout
+
+    if not is_version_name(version):
+        return _message(404, "No such version", f"{version!r} is not the name of a version.")
+    try:
+        body = open_store().get(f"{layout.card(classifier, version)}{HTML}")
+    except KeyError:
+        sentence = (
+            f"Version {version} of {classifier} has no model card. It is written with the report of a run that makes "
+            "or meets the version, and by a rollback."
+        )
+        return _message(404, "No model card yet", sentence)
+    return _page(body)
 
 
 def _report_page(classifier: str, run_key: str, open_store: Callable[[], ObjectStore]) -> HTMLResponse:

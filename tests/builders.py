@@ -9,30 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from include.retraining import registry
 from include.retraining.artifacts import (
     CandidateRecord,
-    ChampionPointer,
     ClassificationMetrics,
     ContactSheet,
     CrossValidation,
     EmbeddingPlan,
-    EvaluationRecord,
-    GateResult,
     ImageLevelRecord,
     IntakeRecord,
     LabelDoubt,
     LabelDoubtsRecord,
     Lineage,
-    Move,
     PlanRecord,
-    PromotionDecision,
     ReconstructionRecord,
     ResamplingRecord,
     SelectionRecord,
     SnapshotRecord,
     TunedExtractor,
-    VersionRecord,
     Weights,
     Window,
 )
@@ -40,12 +33,9 @@ from include.retraining.config import ClassifierConfig, EmbeddingConfig
 from include.retraining.embedding.networks.weights import weights_of
 from include.retraining.metrics import classification_metrics
 from include.retraining.run import Run
-from include.retraining.storage import layout
-from include.retraining.storage.base import ObjectStore, uri_of
+from include.retraining.storage.base import ObjectStore
 from include.retraining.storage.memory import InMemoryStore
-from include.retraining.storage.pointers import move_pointer
-from include.retraining.storage.publishing import manifest_of, sha256
-from include.retraining.storage.records import to_json
+from include.retraining.storage.publishing import sha256
 
 CLASSIFIER = "flowers"
 LABELS = ("daisy", "poppy", "orchid")
@@ -344,101 +334,3 @@ def make_lineage(**fields: Any) -> Lineage:
         versions={"keras": "3.15.1", "numpy": "2.4.6"},
     )
     return dataclasses.replace(lineage, **fields)
-
-
-def make_evaluation(
-    challenger: ClassificationMetrics | None = None,
-    champion: ClassificationMetrics | None = None,
-    **fields: Any,
-) -> EvaluationRecord:
-    """An evaluation; without `champion` there is none in production."""
-    challenger = make_metrics() if challenger is None else challenger
-    evaluation = EvaluationRecord(
-        version="20260103T0200-aaaaaaaaaaaa",
-        window_end=WINDOW.end,
-        test_digest="7e57" * 16,
-        challenger=challenger,
-        champion_version=None if champion is None else "20260102T0200-bbbbbbbbbbbb",
-        champion_window_end=None if champion is None else WINDOW.start,
-        champion=champion,
-        is_same_model=False,
-        candidates={
-            "smote · linear": challenger,
-            "none · linear": make_metrics(dict.fromkeys(challenger.recall, 0.65)),
-        },
-    )
-    return dataclasses.replace(evaluation, **fields)
-
-
-def make_decision(*reasons: str, **fields: Any) -> PromotionDecision:
-    """A decision: approved, unless there is a reason against it."""
-    gates = (
-        GateResult("test_rows", True, "Every class has at least 50 test images; the fewest are 100."),
-        GateResult("floor macro_recall", not reasons, "macro_recall is 0.8000; at least 0.5000 was asked."),
-    )
-    decision = PromotionDecision(
-        classifier=CLASSIFIER,
-        challenger="20260103T0200-aaaaaaaaaaaa",
-        champion=None,
-        champion_etag=None,
-        approved=not reasons,
-        reasons=reasons,
-        gates=gates,
-        run_id=RUN_ID,
-        decided_at=STARTED_AT,
-        window_end=WINDOW.end,
-        metrics={
-            "macro_recall": 0.8,
-            "macro_f1": 0.79,
-            "geometric_mean": 0.78,
-            "geometric_mean_macro": 0.85,
-            "minimum_recall": 0.7,
-            "accuracy": 0.82,
-            "ece": 0.04,
-        },
-    )
-    return dataclasses.replace(decision, **fields)
-
-
-def make_move(resulting: str = "20260103T0200-aaaaaaaaaaaa", incumbent: str | None = None, **fields: Any) -> Move:
-    """A move of the champion pointer."""
-    move = Move(incumbent=incumbent, resulting=resulting, run_id=RUN_ID, moved_at=STARTED_AT, window_end=WINDOW.end)
-    return dataclasses.replace(move, **fields)
-
-
-def publish_made_version(
-    store: ObjectStore,
-    *,
-    classifier: str = CLASSIFIER,
-    lineage: Lineage | None = None,
-    candidate: CandidateRecord | None = None,
-    model: bytes = b"weights",
-) -> VersionRecord:
-    """Publishes a version whose model is no real one; its description is."""
-    lineage = make_lineage() if lineage is None else lineage
-    files = {
-        registry.MODEL: model,
-        registry.LINEAGE: to_json(lineage),
-        registry.CANDIDATE: to_json(make_candidate() if candidate is None else candidate),
-    }
-    name = registry.version_name(lineage, manifest_of(files).files)
-    manifest = registry.publish_version(store, classifier, name, files)
-    uri = uri_of(store, layout.version(classifier, name))
-    return VersionRecord(name=name, uri=uri, digest=manifest.digest, largest_difference=3e-7)
-
-
-def crown(
-    store: ObjectStore, version: VersionRecord, *, classifier: str = CLASSIFIER, window_end: datetime = WINDOW.end
-) -> ChampionPointer:
-    """Points `champion.json` at a version, whatever it pointed at."""
-    incumbent, etag = registry.champion(store, classifier)
-    pointer = ChampionPointer(
-        version=version.name,
-        uri=version.uri,
-        digest=version.digest,
-        window_end=window_end,
-        previous=incumbent.version if incumbent else None,
-        run_id=RUN_ID,
-    )
-    move_pointer(store, layout.champion(classifier), pointer, etag=etag)
-    return pointer

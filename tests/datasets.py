@@ -45,6 +45,7 @@ def row(image_id: str, label: str = "daisy", **changes: Any) -> dict[str, Any]:
         "brightness": 0.5,
         "contrast": 0.25,
         "sharpness": 900.0,
+        "attributes": "",
     }
     return {**defaults, **changes}
 

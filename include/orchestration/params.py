@@ -1,11 +1,13 @@
-"""The trigger form: what a person, or a backfill's configuration, may ask of a run."""
+"""The trigger forms: what a person, or a backfill's configuration, may ask of a run."""
 
 from __future__ import annotations
 
 from airflow.sdk import Param
 
+from include.retraining.config import ClassifierConfig
 
-def trigger_form() -> dict[str, Param]:
+
+def trigger_form(config: ClassifierConfig) -> dict[str, Param]:
     """Returns the parameters of a retraining Dag; every default suits a scheduled run."""
     return {
         "window_start": Param(
@@ -28,6 +30,13 @@ def trigger_form() -> dict[str, Param]:
             title="Promote",
             description="Empty: yes, unless this is a backfill. False: decide and report, but move nothing.",
         ),
+        "rebaseline_champion": Param(
+            False,
+            type="boolean",
+            title="Replace a champion that cannot be scored",
+            description="Then the gates that compare with it are passed over and the others decide; the journal keeps "
+            "that it was asked for, and why. A champion that can be scored is compared with all the same.",
+        ),
         "register_baseline": Param(
             False,
             type="boolean",
@@ -35,9 +44,30 @@ def trigger_form() -> dict[str, Param]:
             description="Do not compare this run's first day with older batches: later ones are compared from it on.",
         ),
         "require_approval": Param(
-            False,
+            config.promotion.require_approval,
             type="boolean",
             title="Require approval",
-            description="A person must approve after the gates did; no answer within a day means no.",
+            description="A person must approve after the gates did; no answer within "
+            f"{config.promotion.approval_hours:g} hours means no. What the recipe requires cannot be waived here.",
+        ),
+    }
+
+
+def rollback_form() -> dict[str, Param]:
+    """Returns the parameters of a rollback Dag."""
+    return {
+        "version": Param(
+            None,
+            type=["null", "string"],
+            title="Version",
+            description="Such as 20260103T0200-0123456789ab; the page Models lists all. Empty: the newest former "
+            "champion that was not rolled back from itself.",
+        ),
+        "reason": Param(
+            None,
+            type="string",
+            minLength=3,
+            title="Reason",
+            description="Why; the journal keeps it, with who asked and when.",
         ),
     }

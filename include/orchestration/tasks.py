@@ -1,4 +1,4 @@
-"""The tasks of a retraining: each makes one call of `include/retraining/steps.py`. Dags wire them.
+"""The tasks of a retraining and of a rollback: each makes one call of `include/retraining/steps.py`. Dags wire them.
 
 The library is imported inside the tasks: a Dag file that is parsed must not load TensorFlow. What a task returns
 travels as XCom: URIs, never data.
@@ -11,7 +11,7 @@ from typing import Any, cast
 from airflow.sdk import TriggerRule, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from include.orchestration.runs import may_promote, registers_baseline, this_run
+from include.orchestration.runs import may_promote, may_rebaseline, registers_baseline, this_rollback, this_run
 
 
 @task
@@ -186,18 +186,19 @@ def decide_promotion(evaluation: str) -> str:
     """Asks the gates whether the challenger replaces the champion."""
     from include.retraining import steps
 
-    return steps.decide_promotion(this_run(), evaluation, allowed=may_promote())
+    return steps.decide_promotion(this_run(), evaluation, allowed=may_promote(), rebaseline=may_rebaseline())
 
 
 @task
 def promote_challenger(decision: str) -> str:
     """Moves the champion pointer, by one conditional write."""
+    from include.orchestration.outcomes import why_not_promoted
     from include.retraining import steps
     from include.retraining.artifacts import PromotionDecision
 
-    outcome = steps.promote_challenger(this_run(), decision)
+    outcome = steps.promote_challenger(this_run(), decision, rebaseline=may_rebaseline())
     if isinstance(outcome, PromotionDecision):
-        raise AirflowSkipException("Not promoted: " + "; ".join(outcome.reasons))
+        raise AirflowSkipException(why_not_promoted(outcome))
     return outcome.resulting
 
 
@@ -207,6 +208,14 @@ def publish_report() -> str:
     from include.retraining import steps
 
     return steps.publish_report(this_run())
+
+
+@task
+def roll_back() -> str:
+    """Makes an earlier version the champion again, once it is proven whole; returns its name."""
+    from include.retraining import steps
+
+    return steps.roll_back(*this_rollback()).resulting
 
 
 def _label(name: str, value: str) -> None:

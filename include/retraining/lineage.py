@@ -1,4 +1,4 @@
-"""What a result depends on beside its data: the code, the recipe and the libraries that change numbers."""
+"""What a result depends on beside its data: the code, the recipe with its seeds, and the libraries."""
 
 from __future__ import annotations
 
@@ -32,6 +32,22 @@ def config_digest(config: ClassifierConfig) -> str:
     """Returns the sha256 of a recipe, whatever the order and the comments of its YAML."""
     canonical = json.dumps(config.model_dump(mode="json"), sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+@cache
+def environment_digest() -> str:
+    """Returns the sha256 of `requirements.txt`, the lock of every package, beside `include/`; empty where it is not."""
+    lock = Path(__file__).parents[2] / "requirements.txt"
+    return hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else ""
+
+
+def seeds(config: ClassifierConfig) -> dict[str, int]:
+    """Returns the seeds that a recipe gives to balancing, training and evaluation."""
+    return {
+        "balancing": config.balancing.seed,
+        "training": config.training.seed,
+        "evaluation": config.evaluation.seed,
+    }
 
 
 def library_versions() -> dict[str, str]:

@@ -105,13 +105,27 @@ def embed_accepted(run: Run, progress: Progress) -> str:
     return embed(run, snapshot, progress, alone=run.config.fine_tune is None)
 
 
-def retrain(run: Run, *, allowed: bool, register_baseline: bool = False, progress: Progress) -> Outcome:
+@dataclass(frozen=True)
+class Wishes:
+    """What may be asked of a retraining.
+
+    Attributes:
+        allowed: Whether the champion may be replaced; if not, it is decided and reported all the same.
+        rebaseline: Whether a champion that cannot be scored may be replaced on the absolute gates alone.
+        register_baseline: As in `take_in`.
+    """
+
+    allowed: bool = True
+    rebaseline: bool = False
+    register_baseline: bool = False
+
+
+def retrain(run: Run, wishes: Wishes, *, progress: Progress) -> Outcome:
     """Retrains one classifier, from its deliveries to the decision on a promotion.
 
     Args:
         run: What and where.
-        allowed: Whether the champion may be replaced; if not, it is decided and reported all the same.
-        register_baseline: As in `take_in`.
+        wishes: What is asked of it.
         progress: Told before and after each part of a step.
 
     Raises:
@@ -121,14 +135,14 @@ def retrain(run: Run, *, allowed: bool, register_baseline: bool = False, progres
     if not listings:
         return Outcome(delivered=False, decision=None, report_uri="")
     try:
-        intake = take_in(run, listings, register_baseline=register_baseline, progress=progress)
-        _train_and_decide(run, intake, progress, allowed=allowed)
+        intake = take_in(run, listings, register_baseline=wishes.register_baseline, progress=progress)
+        _train_and_decide(run, intake, progress, wishes)
     finally:
         report_uri = _one("publish_report", lambda: steps.publish_report(run), progress)
     return Outcome(delivered=True, decision=run.recall(DECISION, PromotionDecision), report_uri=report_uri)
 
 
-def _train_and_decide(run: Run, intake: str, progress: Progress, *, allowed: bool) -> None:
+def _train_and_decide(run: Run, intake: str, progress: Progress, wishes: Wishes) -> None:
     snapshot = _one("freeze_snapshot", lambda: steps.freeze_snapshot(run, intake), progress)
     embedding = embed(run, snapshot, progress)
     _one("doubt_labels", lambda: steps.doubt_labels(run, snapshot, embedding), progress)
@@ -153,9 +167,17 @@ def _train_and_decide(run: Run, intake: str, progress: Progress, *, allowed: boo
     evaluation = _one(
         "evaluate_challenger", lambda: steps.evaluate_challenger(run, version, selection, snapshot, embedding), progress
     )
-    decision = _one("decide_promotion", lambda: steps.decide_promotion(run, evaluation, allowed=allowed), progress)
-    if run.load(decision, PromotionDecision).approved:
-        _one("promote_challenger", lambda: steps.promote_challenger(run, decision), progress)
+    decision = _one(
+        "decide_promotion",
+        lambda: steps.decide_promotion(run, evaluation, allowed=wishes.allowed, rebaseline=wishes.rebaseline),
+        progress,
+    )
+    if run.load(decision, PromotionDecision).acts:
+        _one(
+            "promote_challenger",
+            lambda: steps.promote_challenger(run, decision, rebaseline=wishes.rebaseline),
+            progress,
+        )
 
 
 def _one(step: str, call: Callable[[], Item], progress: Progress) -> Item:

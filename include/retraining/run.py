@@ -29,6 +29,7 @@ SELECTION = "selection.json"
 VERSION = "version.json"
 EVALUATION = "evaluation.json"
 DECISION = "decision.json"
+APPROVAL = "approval.json"
 PROMOTION = "promotion.json"
 REPORT = "report.html"
 METRICS = "metrics.json"
@@ -44,6 +45,7 @@ class Run:
         window: The data that the run may see ends with it.
         run_id: Airflow's name of the run, or the command line's.
         started_at: When the run started; the same for all its tasks and their retries.
+        started_by: Who started it: a user, the schedule, a backfill.
     """
 
     config: ClassifierConfig
@@ -51,6 +53,7 @@ class Run:
     window: Window
     run_id: str
     started_at: datetime
+    started_by: str = ""
 
     @property
     def classifier(self) -> str:

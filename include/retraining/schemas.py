@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+ADDED = {"attributes": ""}
+"""Columns that tables of an earlier version lack, and what every row of these holds in them."""
+
 LISTING = pa.schema(
     {
         "date": pa.date32(),  # day of the batch
@@ -13,6 +16,7 @@ LISTING = pa.schema(
         "label": pa.string(),
         "group": pa.string(),  # empty where the manifest has none
         "split": pa.string(),  # pinned split, or empty
+        "attributes": pa.string(),  # the manifest's other columns as a JSON object with sorted keys; empty where none
     }
 )
 """What a manifest says of each delivered image; one row an image."""
@@ -66,6 +70,7 @@ BATCH = pa.schema(
         "brightness": pa.float32(),
         "contrast": pa.float32(),
         "sharpness": pa.float32(),
+        "attributes": pa.string(),  # the manifest's other columns as a JSON object; empty where none
     }
 )
 """An accepted batch, sorted by image id."""
@@ -80,6 +85,7 @@ SNAPSHOT = pa.schema(
         "group": pa.string(),
         "split": pa.string(),
         "date": pa.date32(),  # day of the batch that first held the image
+        "attributes": pa.string(),  # as in that batch
     }
 )
 """A frozen dataset, sorted by image id; an image id occurs once."""

@@ -5,10 +5,13 @@ Every step may be killed and repeated: its outputs are named by their content or
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from include.retraining.artifacts import (
+    Approval,
     CandidateRecord,
     EmbeddingRecord,
     EvaluationRecord,
@@ -18,11 +21,15 @@ from include.retraining.artifacts import (
     PlannedShard,
     PromotionDecision,
     ResamplingRecord,
+    RollbackOrder,
     SelectionRecord,
     SnapshotRecord,
     VersionRecord,
 )
+from include.retraining.config import ClassifierConfig
+from include.retraining.errors import ArtifactIntegrityError
 from include.retraining.run import (
+    APPROVAL,
     DECISION,
     EMBEDDING,
     EMBEDDING_PLAN,
@@ -41,8 +48,11 @@ from include.retraining.run import (
     Run,
     run_key,
 )
+from include.retraining.storage.base import ObjectStore, uri_of
 
 logger = logging.getLogger(__name__)
+
+EVALUATED = (VERSION, SELECTION, SNAPSHOT, EMBEDDING)  # records that an evaluation is made of
 
 
 def list_batch(run: Run) -> list[str]:
@@ -265,43 +275,116 @@ def evaluate_challenger(run: Run, version_uri: str, selection_uri: str, snapshot
     return run.record(EVALUATION, evaluation)
 
 
-def decide_promotion(run: Run, evaluation_uri: str, *, allowed: bool) -> str:
-    """Decides whether the challenger replaces the champion, and journals the decision; returns its URI."""
-    from include.retraining import journal
-    from include.retraining.promotion.decision import decide
-    from include.retraining.registry import champion
+def _evaluate_again(run: Run) -> str:
+    """Scores the challenger and the champion of now; returns the URI of the evaluation."""
+    return evaluate_challenger(run, *(uri_of(run.store, f"{run.prefix}{name}") for name in EVALUATED))
 
-    pointer, etag = champion(run.store, run.classifier)
-    decision = decide(
-        run.config,
-        run.load(evaluation_uri, EvaluationRecord),
-        pointer,
-        etag,
-        allowed=allowed,
+
+def decide_promotion(run: Run, evaluation_uri: str, *, allowed: bool, rebaseline: bool) -> str:
+    """Decides whether the challenger replaces the champion, and journals the decision; returns its URI.
+
+    Where another run moved the champion after the evaluation, the new one is scored on the same rows first.
+
+    Args:
+        run: What and where.
+        evaluation_uri: Of the evaluation.
+        allowed: Whether the champion may be replaced; if not, the decision is a dry run.
+        rebaseline: Whether a champion that cannot be scored may be replaced on the absolute gates alone.
+    """
+    from include.retraining import journal
+    from include.retraining.promotion.champion import ROUNDS
+    from include.retraining.promotion.decision import Request, decide
+    from include.retraining.promotion.evidence import gather_evidence
+
+    request = Request(
         run_id=run.run_id,
         decided_at=run.started_at,
+        by=run.started_by,
+        is_dry_run=not allowed,
+        rebaseline=rebaseline,
     )
+    evidence = gather_evidence(run, run.load(evaluation_uri, EvaluationRecord))
+    for _ in range(ROUNDS):
+        if not evidence.is_overtaken:
+            break
+        evidence = gather_evidence(run, run.load(_evaluate_again(run), EvaluationRecord))
+    decision = decide(run.config, evidence, request)
     journal.append(run.store, run.classifier, decision)
     logger.info(
-        "decision approved=%s challenger=%s reasons=%s", decision.approved, decision.challenger, decision.reasons
+        "decision approved=%s dry_run=%s challenger=%s reasons=%s",
+        decision.approved,
+        decision.is_dry_run,
+        decision.challenger,
+        decision.reasons,
     )
     return run.record(DECISION, decision)
 
 
-def promote_challenger(run: Run, decision_uri: str) -> Move | PromotionDecision:
+def record_approval(run: Run, *, approved: bool, by: str, answered_at: datetime) -> str:
+    """Journals what a person said to the run's approved decision; returns the URI of the record."""
+    from include.retraining import journal
+
+    decision = run.recall(DECISION, PromotionDecision)
+    approval = Approval(decision.challenger, run.run_id, approved=approved, by=by, answered_at=answered_at)
+    journal.append(run.store, run.classifier, approval)
+    return run.record(APPROVAL, approval)
+
+
+def promote_challenger(run: Run, decision_uri: str, *, rebaseline: bool) -> Move | PromotionDecision:
     """Moves the champion pointer to an approved challenger.
 
+    Where another run moved it after the decision, the new champion is scored on the same rows and it is decided again;
+    not after a person approved: that was about another comparison. Where the recipe requires approval nothing moves
+    without it, whoever calls.
+
     Returns:
-        The move; or the refusal, which may be new, where another run moved the champion after the decision.
+        The move; or the refusal, or dry run, that it stays at.
     """
     from include.retraining.promotion.promotion import promote
 
+    def decide_again() -> PromotionDecision:
+        evaluation = _evaluate_again(run)
+        return run.load(decide_promotion(run, evaluation, allowed=True, rebaseline=rebaseline), PromotionDecision)
+
     decision = run.load(decision_uri, PromotionDecision)
-    if not decision.approved:
-        return decision  # an earlier attempt was overtaken and recorded so, or the gates refused
-    outcome = promote(run, decision)
+    if not decision.acts:
+        return decision
+    approval = run.recall_if_any(APPROVAL, Approval)
+    outcome: Move | PromotionDecision
+    if objection := _objection(run, approval):
+        outcome = dataclasses.replace(decision, approved=False, reasons=(objection,), resulting=decision.champion)
+    else:
+        outcome = promote(run, decision, decide_again=decide_again if approval is None else None)
     run.record(PROMOTION if isinstance(outcome, Move) else DECISION, outcome)
     return outcome
+
+
+def _objection(run: Run, approval: Approval | None) -> str:
+    """Returns why people let nothing be promoted, as a sentence; empty where they do. The journal has their answer."""
+    if approval is not None and not approval.approved:
+        return f"vetoed by {approval.by}" if approval.by else "nobody approved it in time"
+    if approval is None and run.config.promotion.require_approval:
+        return "the recipe requires that a person approves, and nobody did: models promote does it by hand"
+    return ""
+
+
+def roll_back(config: ClassifierConfig, store: ObjectStore, order: RollbackOrder) -> Move:
+    """Makes an earlier version the champion again, once it is proven whole.
+
+    Raises:
+        ConfigurationError: If the order cannot be carried out, or another version became champion meanwhile.
+        ArtifactIntegrityError: If it is not whole, does not load, or says something else than it did when it was made.
+        PointerMovedError: If the pointer is written again and again meanwhile.
+    """
+    from include.retraining.promotion.rollback import roll_back as roll
+    from include.retraining.reporting.cards import publish_cards
+
+    move = roll(config, store, order)
+    try:
+        publish_cards(config, store, [name for name in (move.incumbent, move.resulting) if name])
+    except ArtifactIntegrityError as error:  # what is left may be damaged: that may be why it is left
+        logger.warning("the model cards are as they were: %s", error)
+    return move
 
 
 def publish_report(run: Run) -> str:

@@ -8,6 +8,7 @@ from include.retraining.config import classifier_names
 from tests.dags.dag_files import DAGS, read_dags
 
 CHECK = str(DAGS / "check_recipes.py")
+KINDS = ("retrain", "rollback")
 
 
 def test_every_dag_file_is_read_without_an_error_or_a_warning(dag_bag):
@@ -20,14 +21,15 @@ def test_airflow_takes_every_file_in_the_folder_for_a_dag_file(dag_bag):
     assert {stat.file for stat in dag_bag.dagbag_stats} == {path.name for path in DAGS.glob("[!_]*.py")}
 
 
-def test_each_shipped_recipe_has_one_dag_and_nothing_else_has(dag_bag):
-    assert sorted(dag_bag.dag_ids) == [f"retrain_{name}" for name in classifier_names()]
+def test_each_shipped_recipe_has_a_dag_to_retrain_and_one_to_roll_back_and_nothing_else_has(dag_bag):
+    assert sorted(dag_bag.dag_ids) == sorted(f"{what}_{name}" for name in classifier_names() for what in KINDS)
 
 
-def test_a_new_recipe_is_all_that_a_new_dag_needs(recipes):
+def test_a_new_recipe_is_all_that_its_dags_need(recipes):
     bag = read_dags()
 
-    assert (sorted(bag.dag_ids), bag.import_errors) == (["retrain_birds", "retrain_flowers"], {})
+    assert bag.import_errors == {}
+    assert sorted(bag.dag_ids) == ["retrain_birds", "retrain_flowers", "rollback_birds", "rollback_flowers"]
 
 
 @pytest.mark.parametrize(
@@ -48,7 +50,7 @@ def test_a_broken_recipe_is_an_import_error_of_the_check_and_the_other_dags_stay
 
     bag = read_dags()
 
-    assert bag.dag_ids == ["retrain_flowers"]
+    assert sorted(bag.dag_ids) == ["retrain_flowers", "rollback_flowers"]
     assert list(bag.import_errors) == [CHECK]
     message = bag.import_errors[CHECK]
     assert str(broken) in message

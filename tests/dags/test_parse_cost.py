@@ -63,11 +63,12 @@ def test_reading_a_file_that_every_process_reads_loads_no_heavy_library(file: st
     assert loaded & HEAVY == set()
 
 
-def test_two_processes_read_the_same_dag():
+@pytest.mark.parametrize("kind", ["retrain", "rollback"])
+def test_two_processes_read_the_same_dag(kind: str):
     # Whatever differs from one parse to the next, a moving start date or the order of a set, makes a new Dag version.
-    first, second = read_alone("dags/retrain.py", hash_seed=1), read_alone("dags/retrain.py", hash_seed=2)
+    first, second = (read_alone(f"dags/{kind}.py", hash_seed=seed) for seed in (1, 2))
 
-    assert first["dags"].keys() == {"retrain_fashion_mnist"}
+    assert first["dags"].keys() == {f"{kind}_fashion_mnist"}
     assert first["dags"] == second["dags"]
 
 

@@ -63,6 +63,7 @@ STAGES = ["intake", "dataset", "embedding", "balancing", "training", "evaluation
 NOT_STEPS = {"resolve_window", "await_delivery", "approve_promotion"}
 AFTER_SHARDS = "embedding.gather_embeddings"
 ONLY_WHERE_ASKED_FOR = {"fine_tune_backbone", "reconstruct_images", "train_on_images"}
+NOT_IN_THIS_DAG = {"record_approval", "roll_back"}  # the approval calls the one, another Dag the other
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +86,12 @@ def test_the_groups_are_the_stages_between_the_window_and_the_report(dag):
 def test_the_tasks_are_the_steps_by_name():
     names = {task_id.rsplit(".", 1)[-1] for task_id in EDGES} - NOT_STEPS
 
-    found = {name for name, it in vars(steps).items() if getattr(it, "__module__", "") == steps.__name__}
-    assert names | ONLY_WHERE_ASKED_FOR == found
+    found = {
+        name
+        for name, it in vars(steps).items()
+        if getattr(it, "__module__", "") == steps.__name__ and not name.startswith("_")
+    }
+    assert names | ONLY_WHERE_ASKED_FOR | NOT_IN_THIS_DAG == found
 
 
 def test_only_embedding_asks_for_an_accelerator(dag):
@@ -225,9 +230,21 @@ def test_the_trigger_form_suits_a_scheduled_run_as_it_is(dag):
         "window_start": None,
         "window_end": None,
         "promote": None,
+        "rebaseline_champion": False,
         "register_baseline": False,
         "require_approval": False,
     }
+
+
+def test_the_recipe_says_whether_a_person_is_asked_and_for_how_long(tmp_path, monkeypatch):
+    write_recipe(tmp_path, make_config("flowers", promotion={"require_approval": True, "approval_hours": 36}))
+    monkeypatch.setenv("RETRAIN_CLASSIFIERS", str(tmp_path))
+
+    dag = read_dags().dags["retrain_flowers"]
+
+    assert dag.params["require_approval"] is True
+    assert "36 hours" in dag.params.get_param("require_approval").description
+    assert dag.get_task("promotion.approve_promotion").response_timeout == timedelta(hours=36)
 
 
 @pytest.mark.parametrize(
@@ -236,6 +253,7 @@ def test_the_trigger_form_suits_a_scheduled_run_as_it_is(dag):
         ("window_start", ["2026-01-05", None], [20260105, True]),
         ("window_end", ["2026-01-05T02:00:00+00:00", None], [1.5, ["2026-01-05"]]),
         ("promote", [True, False, None], ["yes", 1]),
+        ("rebaseline_champion", [True, False], [None, "yes"]),
         ("register_baseline", [True, False], [None, 0]),
         ("require_approval", [True, False], [None, "no"]),
     ],
@@ -275,5 +293,5 @@ def test_a_task_is_a_few_lines():
 
     lines = {task.name: task.end_lineno - task.body[0].end_lineno for task in tasks if task.end_lineno}
 
-    assert len(lines) == len(EDGES) - 2 + len(ONLY_WHERE_ASKED_FOR)  # the sensor and the approval are operators
+    assert len(lines) == len(EDGES) - 2 + len(ONLY_WHERE_ASKED_FOR) + 1  # the sensor and the approval are operators
     assert {name: count for name, count in lines.items() if count > 8} == {}

@@ -1,9 +1,9 @@
-"""What balancing, training and evaluation leave behind."""
+"""What balancing and training leave behind, and how well predictions match labels."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 
@@ -253,6 +253,8 @@ class Lineage:
         code_digest: Digest of the library's source files.
         config_digest: Digest of the recipe.
         versions: Versions of the libraries that change numbers.
+        environment_digest: Digest of the lock of the whole environment; empty where there is none beside the code.
+        seeds: Of balancing, training and evaluation.
     """
 
     classifier: str
@@ -264,6 +266,24 @@ class Lineage:
     code_digest: str
     config_digest: str
     versions: Mapping[str, str]
+    # With defaults: versions hold lineages from before these were kept.
+    environment_digest: str = ""
+    seeds: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """The first run that made a version. Not part of its identity: another run with the same inputs finds it made.
+
+    Attributes:
+        run_id: The run.
+        started_at: When it started.
+        by: Who started it.
+    """
+
+    run_id: str
+    started_at: datetime
+    by: str
 
 
 @dataclass(frozen=True)
@@ -282,30 +302,3 @@ class VersionRecord:
     uri: str
     digest: str
     largest_difference: float
-
-
-@dataclass(frozen=True)
-class EvaluationRecord:
-    """Challenger and champion on the same test rows in the same run.
-
-    Attributes:
-        version: The challenger.
-        window_end: End of the challenger's data window.
-        test_digest: Digest of the test rows: image ids and labels.
-        challenger: Its metrics.
-        champion_version: The champion, or None where there is none.
-        champion_window_end: End of the champion's data window.
-        champion: Its metrics on the same rows.
-        is_same_model: Whether both are one model, byte for byte: trained again from the same data.
-        candidates: Test metrics of every candidate by name, for the report only.
-    """
-
-    version: str
-    window_end: datetime
-    test_digest: str
-    challenger: ClassificationMetrics
-    champion_version: str | None
-    champion_window_end: datetime | None
-    champion: ClassificationMetrics | None
-    is_same_model: bool
-    candidates: Mapping[str, ClassificationMetrics]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from include.retraining.artifacts import EvaluationRecord, IntakeRecord, SelectionRecord
+from include.retraining.artifacts import EvaluationRecord, IntakeRecord, PromotionDecision, SelectionRecord
 from include.retraining.command_line.days import ONE_DAY, run_of_days
 from include.retraining.command_line.output import print_json, print_table, progress_bars, shown_mean
 from include.retraining.config import ClassifierConfig
 from include.retraining.errors import ConfigurationError
-from include.retraining.pipeline import Outcome, retrain
+from include.retraining.pipeline import Outcome, Wishes, retrain
+from include.retraining.promotion.decision import why_not_carried_out
 from include.retraining.run import EVALUATION, INTAKE, SELECTION, Run
 from include.retraining.storage.base import ObjectStore
 
@@ -21,13 +22,13 @@ def run(arguments: argparse.Namespace, config: ClassifierConfig, store: ObjectSt
         raise ConfigurationError("--to", f"expected {arguments.start} or a later day, got {last}", "Swap the two days")
     run_id = f"command-line__{arguments.start.isoformat()}_{last.isoformat()}"
     this_run = run_of_days(config, store, arguments.start, last, run_id=run_id)
+    wishes = Wishes(
+        allowed=not arguments.no_promote,
+        rebaseline=arguments.rebaseline,
+        register_baseline=arguments.register_baseline,
+    )
     with progress_bars() as progress:
-        outcome = retrain(
-            this_run,
-            allowed=not arguments.no_promote,
-            register_baseline=arguments.register_baseline,
-            progress=progress,
-        )
+        outcome = retrain(this_run, wishes, progress=progress)
     if arguments.json:
         print_json(
             {"run_id": this_run.run_id, "outcome": outcome, "intake": this_run.recall_if_any(INTAKE, IntakeRecord)}
@@ -58,7 +59,14 @@ def _print(this_run: Run, outcome: Outcome) -> None:
     print_table(
         "Gates", ("gate", "passed", "why"), [(it.gate, it.passed, it.sentence) for it in outcome.decision.gates]
     )
-    print(f"challenger {outcome.decision.challenger}: {'promoted' if outcome.decision.approved else 'not promoted'}")
-    for reason in outcome.decision.reasons:
-        print(f"  because {reason}")
+    print(f"challenger {outcome.decision.challenger}: {_outcome(outcome.decision)}")
+    for reason in (*outcome.decision.reasons, why_not_carried_out(outcome.decision)):
+        if reason:
+            print(f"  because {reason}")
     print(f"report {outcome.report_uri}")
+
+
+def _outcome(decision: PromotionDecision) -> str:
+    if decision.acts:
+        return "promoted"
+    return "approved, and not promoted" if decision.approved else "not promoted"

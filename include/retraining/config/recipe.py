@@ -12,9 +12,20 @@ from croniter import croniter
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from include.retraining.config.embedding import EmbeddingConfig
+from include.retraining.config.evaluation import EvaluationConfig, PromotionConfig
 from include.retraining.config.expectations import ExpectationsConfig
 from include.retraining.config.fine_tuning import FineTuneConfig
-from include.retraining.config.gates import GateConfig
+from include.retraining.config.gates import (
+    DEPLOYMENT_METRICS,
+    EVERY,
+    SLICE_METRICS,
+    BetterThanChanceGate,
+    CalibrationGate,
+    GateConfig,
+    MetricGate,
+    metric_parts,
+    slice_parts,
+)
 from include.retraining.config.intake import IntakeConfig
 from include.retraining.config.section import Section
 from include.retraining.config.training import (
@@ -59,6 +70,8 @@ class ClassifierConfig(Section):
     fine_tune: FineTuneConfig | None = Field(None, description="When and how the network is fine-tuned; null: never.")
     balancing: BalancingConfig = BalancingConfig()
     training: TrainingConfig
+    evaluation: EvaluationConfig = EvaluationConfig()
+    promotion: PromotionConfig = PromotionConfig()
     gates: tuple[GateConfig, ...] = Field(min_length=1, description="All must hold before a challenger is promoted.")
 
     @property
@@ -86,6 +99,46 @@ class ClassifierConfig(Section):
         if self.balancing.reconstruct and not self.training.resampling:
             raise ValueError("balancing.reconstruct shows synthetic rows: add a strategy that resamples, such as smote")
         return self
+
+    @model_validator(mode="after")
+    def _prior_is_of_the_labels(self) -> ClassifierConfig:
+        prior = self.evaluation.deployment_prior
+        if prior is not None and set(prior) != set(self.labels):
+            raise ValueError("evaluation.deployment_prior must give a share to each label, and to no other")
+        return self
+
+    @model_validator(mode="after")
+    def _gates_name_what_there_is(self) -> ClassifierConfig:
+        for gate in self.gates:
+            if isinstance(gate, MetricGate):
+                _check_metric(gate, self.labels, self.evaluation)
+            under_deployment = isinstance(gate, MetricGate | CalibrationGate) and gate.prior == "deployment"
+            if under_deployment and self.evaluation.deployment_prior is None:
+                raise ValueError("a gate has prior: deployment; add evaluation.deployment_prior")
+            # The observed labels are one of the permutations that are counted.
+            smallest_p = 1 / (self.evaluation.permutations + 1)
+            if isinstance(gate, BetterThanChanceGate) and gate.maximum_p < smallest_p:
+                raise ValueError(
+                    f"{self.evaluation.permutations} permutations give no p below {smallest_p:.4g}: "
+                    f"raise evaluation.permutations, or maximum_p ({gate.maximum_p:g})"
+                )
+        return self
+
+
+def _check_metric(gate: MetricGate, labels: tuple[str, ...], evaluation: EvaluationConfig) -> None:
+    """Refuses a gate whose metric nobody computes: it would never pass."""
+    name, label = metric_parts(gate.metric)
+    if label not in ("", EVERY, *labels):
+        raise ValueError(f"gate {gate.gate} names the metric {gate.metric}, and {label} is no label")
+    if gate.prior == "deployment" and name not in DEPLOYMENT_METRICS:
+        raise ValueError(f"{gate.metric} does not depend on how common the classes are: leave out prior")
+    if gate.slice is None:
+        return
+    column = slice_parts(gate.slice)[0]
+    if column not in evaluation.slices:
+        raise ValueError(f"gate {gate.gate} names the slice {gate.slice}; add {column} to evaluation.slices")
+    if name not in SLICE_METRICS or gate.prior != "test":
+        raise ValueError(f"of a slice there are {', '.join(SLICE_METRICS)}, under its own class distribution")
 
 
 def load_classifier(name: str, directory: Path = DIRECTORY) -> ClassifierConfig:

@@ -65,6 +65,7 @@ class QuarantinedImage:
         related: Key of the image that it duplicates or contradicts, or empty.
         copy: Key of its copy in quarantine; empty where there is no object, or one too large to be copied.
         reasons: Why it was refused, the most specific first.
+        attributes: As a table holds them, see `attributes.py`.
     """
 
     image: str
@@ -88,6 +89,7 @@ class QuarantinedImage:
     related: str
     copy: str
     reasons: tuple[ExplainedReason, ...]
+    attributes: str = ""
 
     @property
     def identity(self) -> str:

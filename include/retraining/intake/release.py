@@ -17,6 +17,7 @@ from pathlib import Path
 from include.retraining.artifacts import SPLITS
 from include.retraining.config import ClassifierConfig
 from include.retraining.errors import ConfigurationError, PointerMovedError
+from include.retraining.intake.attributes import attributes_of
 from include.retraining.intake.corrections import Correction, Corrections, by_name
 from include.retraining.intake.delivery.companions import READY, RELEASED, RELEASED_MANIFEST
 from include.retraining.intake.delivery.manifest_rows import COLUMNS, ManifestFile, ManifestRow
@@ -45,6 +46,7 @@ class ReleasedImage:
         group: As corrected, or as it was delivered.
         split: As corrected, or as it was delivered.
         is_replaced: Whether its bytes come from a corrected file, and not from the copy in quarantine.
+        attributes: As they were delivered, see `attributes.py`.
     """
 
     image: str
@@ -54,6 +56,7 @@ class ReleasedImage:
     group: str
     split: str
     is_replaced: bool
+    attributes: str = ""
 
 
 @dataclass(frozen=True)
@@ -202,20 +205,24 @@ def _released(image: QuarantinedImage, line: Correction, target: str) -> Release
         group=line.group or image.group,
         split=split,
         is_replaced=bool(line.file),
+        attributes=image.attributes,
     )
 
 
 def _row(image: ReleasedImage, base: str) -> ManifestRow:
-    return ManifestRow(image.released_key.removeprefix(base), image.label, image.group, image.split)
+    return ManifestRow(image.released_key.removeprefix(base), image.label, image.group, image.split, image.attributes)
 
 
 def _merged_manifest(body: bytes | None, rows: Sequence[ManifestRow], batch: str) -> bytes:
     before = () if body is None else parse_manifest(ManifestFile(batch, RELEASED_MANIFEST, body)).rows
     merged = {row.image: row for row in (*before, *rows)}
+    lines = {name: attributes_of(row.attributes) for name, row in merged.items()}
+    named = sorted({column for attributes in lines.values() for column in attributes})
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(merged[name] for name in sorted(merged))
+    writer = csv.writer(text)  # its line ends are those of the standard: with others a lone CR would stand unquoted
+    writer.writerow((*COLUMNS, *named))
+    for name, row in sorted(merged.items()):
+        writer.writerow((*row[: len(COLUMNS)], *(lines[name].get(column, "") for column in named)))
     return text.getvalue().encode()
 
 

@@ -1,77 +1,214 @@
-"""Moves the champion pointer to an approved challenger, by one conditional write."""
+"""Makes a challenger that the gates approved the champion: for the run that decided so, or for a person, later."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Callable
+from datetime import datetime
 
 from include.retraining import journal
-from include.retraining.artifacts import ChampionPointer, Move, PromotionDecision
-from include.retraining.errors import ArtifactIntegrityError
-from include.retraining.registry import champion as read_champion
+from include.retraining.artifacts import Approval, Move, PromotionDecision
+from include.retraining.config import ClassifierConfig
+from include.retraining.errors import ArtifactIntegrityError, ConfigurationError, PointerMovedError
+from include.retraining.promotion.champion import ROUNDS, Reign, move_champion, read_reign
+from include.retraining.promotion.evidence import withdrawn_versions
+from include.retraining.promotion.retention import retired_versions
+from include.retraining.promotion.soundness import require_sound
+from include.retraining.registry import require_version_name, version_problems
 from include.retraining.run import Run
 from include.retraining.storage import layout
-from include.retraining.storage.base import uri_of
-from include.retraining.storage.pointers import move_pointer
-from include.retraining.storage.publishing import problems_of, read_manifest
+from include.retraining.storage.base import ObjectStore, uri_of
+from include.retraining.storage.publishing import read_manifest
 
 logger = logging.getLogger(__name__)
 
 
-def promote(run: Run, decision: PromotionDecision) -> Move | PromotionDecision:
+def promote(
+    run: Run, decision: PromotionDecision, *, decide_again: Callable[[], PromotionDecision] | None
+) -> Move | PromotionDecision:
     """Makes an approved challenger the champion.
 
-    Side effects, in this order: the version is verified, the pointer moves, the journal gets the move. A repeat after a
-    crash between the last two finds the pointer where it put it and only completes the journal.
+    Side effects, in this order: the decision is in the journal, the version is verified, the pointer moves, the journal
+    gets the move. A repeat after a crash finds its own move and completes the journal, whoever is champion by then.
+
+    Args:
+        run: That decided.
+        decision: Approved, and no dry run.
+        decide_again: Compares with the champion of the moment it is called in, and journals what it decides; called
+            where the champion is no longer the one that the decision met. None: that is a refusal.
 
     Returns:
-        The move; or a refusal where the champion is no longer the one that the decision compared with.
+        The move; or the decision, refused or a dry run, that it stays at.
 
     Raises:
-        ArtifactIntegrityError: If a file of the version is missing or differs from its manifest.
-        PointerMovedError: If another writer wins the race for the pointer; the retry then refuses.
-        ValueError: If the decision is a refusal.
+        ArtifactIntegrityError: If the version is not whole or not what was decided about, or the registry is damaged.
+        PointerMovedError: If others keep moving the champion; a retry begins anew.
+        ValueError: If the decision does not act.
     """
-    if not decision.approved:
-        raise ValueError(f"Expected an approved decision; {decision.challenger} was refused: {decision.reasons}.")
-    pointer, etag = read_champion(run.store, run.classifier)
-    moved_before = pointer is not None and (pointer.version, pointer.run_id) == (decision.challenger, run.run_id)
-    if not moved_before:
-        if etag != decision.champion_etag:
-            return _overtaken(run, decision, pointer)
-        move_pointer(run.store, layout.champion(run.classifier), _pointer(run, decision), etag=etag)
+    if not decision.acts:
+        raise ValueError(f"Expected a decision that acts; {decision.challenger} was not to be promoted: {decision}.")
+    for _ in range(ROUNDS):
+        reign = read_reign(run.store, run.classifier)
+        made = [it for it in reign.moves_of(run.run_id, "promotion") if _is_the_same(it, decision, run)]
+        if made:
+            return made[-1]
+        if reign.version != decision.champion and decide_again is not None:
+            decision = decide_again()
+            if not decision.acts:
+                return decision
+            reign = read_reign(run.store, run.classifier)
+            if reign.version != decision.champion:
+                continue
+        if reason := _why_no_longer(decision, reign):
+            return _refused(run, decision, reign, reason)
+        if move := _moved(run, decision, reign):
+            return move
+    raise PointerMovedError(uri_of(run.store, layout.champion(run.classifier)))
+
+
+def promote_by_hand(
+    config: ClassifierConfig, store: ObjectStore, version: str, *, reason: str, by: str, run_id: str, at: datetime
+) -> Move:
+    """Makes a version the champion that the gates approved against the present one: a dry run's, or the first one's.
+
+    A person may carry out what the gates approved, and no more: a refusal, a veto, or another champion since then takes
+    a new run.
+
+    Args:
+        config: The recipe.
+        store: Where.
+        version: The challenger's name.
+        reason: Why; the journal keeps it.
+        by: Who asks.
+        run_id: Of the command; a repeat of it moves nothing twice.
+        at: When it started.
+
+    Raises:
+        ConfigurationError: If the version is not approved against the present champion, or is retired or vetoed.
+        ArtifactIntegrityError: If it is not sound or not what was decided about, or the registry is damaged.
+        PointerMovedError: If others keep moving the champion.
+    """
+    require_version_name(version)
+    for _ in range(ROUNDS):
+        reign = read_reign(store, config.name)
+        if made := reign.moves_of(run_id, "promotion"):
+            return made[-1]
+        decision = _approved(config.name, version, reign)
+        manifest = require_sound(store, config.name, version)
+        if manifest.digest != decision.challenger_digest:
+            raise ConfigurationError(
+                f"version {version}",
+                f"the gates approved content {decision.challenger_digest or 'that nobody noted'}, it has "
+                f"{manifest.digest}",
+                _run_again(config.name),
+            )
+        move = Move(reign.version, version, run_id, at, decision.window_end, kind="promotion", by=by, reason=reason)
+        try:
+            move_champion(store, config.name, move, digest=manifest.digest, pointer=reign.pointer, etag=reign.etag)
+        except PointerMovedError:
+            continue  # by retention, or by another mover: then the decision is about another champion
+        journal.append(store, config.name, move)
+        return move
+    raise PointerMovedError(uri_of(store, layout.champion(config.name)))
+
+
+def _is_the_same(move: Move, decision: PromotionDecision, run: Run) -> bool:
+    """A run that is done again after its end starts at another moment, and may promote anew."""
+    return (move.resulting, move.moved_at) == (decision.challenger, run.started_at)
+
+
+def _why_no_longer(decision: PromotionDecision, reign: Reign) -> str:
+    """Returns what speaks against an approved challenger by now, as a sentence; empty where nothing does."""
+    if reign.version != decision.champion:
+        return (
+            f"the champion changed from {decision.champion} to {reign.version} after the decision: "
+            "run it again to compare with it"
+        )
+    withdrawn = withdrawn_versions(reign.entries).get(decision.challenger)
+    return f"no run may make {decision.challenger} champion again: {withdrawn}" if withdrawn else ""
+
+
+def _refused(run: Run, decision: PromotionDecision, reign: Reign, reason: str) -> PromotionDecision:
+    refusal = dataclasses.replace(decision, approved=False, reasons=(reason,), resulting=reign.version)
+    journal.append(run.store, run.classifier, refusal)
+    return refusal
+
+
+def _moved(run: Run, decision: PromotionDecision, reign: Reign) -> Move | None:
+    """Moves the pointer and enters the move; None where another writer was first."""
+    journal.append(run.store, run.classifier, decision)
     move = Move(
-        incumbent=decision.champion,
+        incumbent=reign.version,
         resulting=decision.challenger,
         run_id=run.run_id,
         moved_at=run.started_at,
         window_end=decision.window_end,
+        by=run.started_by,
+        reason=_reason(decision),
     )
+    digest = _whole(run, decision)
+    try:
+        move_champion(run.store, run.classifier, move, digest=digest, pointer=reign.pointer, etag=reign.etag)
+    except PointerMovedError:
+        return None
     journal.append(run.store, run.classifier, move)
-    logger.info("champion of %s: %s -> %s", run.classifier, move.incumbent, move.resulting)
     return move
 
 
-def _pointer(run: Run, decision: PromotionDecision) -> ChampionPointer:
+def _reason(decision: PromotionDecision) -> str:
+    if decision.rebaseline:
+        return f"re-baseline: {decision.rebaseline}"
+    return f"{sum(gate.passed for gate in decision.gates)} of {len(decision.gates)} gates passed"
+
+
+def _whole(run: Run, decision: PromotionDecision) -> str:
+    """Returns the digest of a version whose every file is what was decided about."""
     prefix = layout.version(run.classifier, decision.challenger)
-    problems = problems_of(run.store, prefix)
-    if problems:
-        raise ArtifactIntegrityError(uri_of(run.store, prefix), "a whole version", "; ".join(problems))
-    return ChampionPointer(
-        version=decision.challenger,
-        uri=uri_of(run.store, prefix),
-        digest=read_manifest(run.store, prefix).digest,
-        window_end=decision.window_end,
-        previous=decision.champion,
-        run_id=run.run_id,
-    )
+    uri = uri_of(run.store, prefix)
+    if problems := version_problems(run.store, run.classifier, decision.challenger):
+        raise ArtifactIntegrityError(uri, "a whole version", "; ".join(problems).rstrip("."))
+    digest = read_manifest(run.store, prefix).digest
+    if decision.challenger_digest not in ("", digest):
+        raise ArtifactIntegrityError(uri, f"content {decision.challenger_digest} as decided", f"content {digest}")
+    return digest
 
 
-def _overtaken(run: Run, decision: PromotionDecision, pointer: ChampionPointer | None) -> PromotionDecision:
-    now = pointer.version if pointer else None
-    reason = (
-        f"the champion changed from {decision.champion} to {now} after the decision: run it again to compare with it"
+def _approved(classifier: str, version: str, reign: Reign) -> PromotionDecision:
+    """Returns the decision that allows a version to be promoted by hand."""
+    if version == reign.version:
+        raise ConfigurationError(f"version {version}", "it is the champion already", "There is nothing to do")
+    decided = [it for it in reign.entries if it.decision is not None and it.decision.challenger == version]
+    decision = decided[-1].decision if decided else None
+    if decision is None:
+        problem = "nobody decided about it yet"
+    elif not decision.approved:
+        problem = f"it was refused: {'; '.join(decision.reasons)}"
+    elif decision.champion != reign.version:
+        problem = f"it was compared with {decision.champion or 'no champion'}, and the champion is {reign.version}"
+    else:
+        problem = _spoken_against(version, decided[-1].number, reign)
+        if not problem:
+            return decision
+    raise ConfigurationError(f"version {version}", problem, _run_again(classifier))
+
+
+def _spoken_against(version: str, since: int, reign: Reign) -> str:
+    """Returns what was entered against an approved version after the decision; empty where nothing was."""
+    if retirement := retired_versions(reign.entries).get(version):
+        return f"{retirement.by} had it removed: {retirement.reason}"
+    for entry in reign.entries:
+        if entry.approval is not None and entry.number > since and _is_veto(entry.approval, version):
+            return f"it was vetoed by {entry.approval.by}" if entry.approval.by else "nobody approved it in time"
+    return ""
+
+
+def _is_veto(approval: Approval, version: str) -> bool:
+    return approval.challenger == version and not approval.approved
+
+
+def _run_again(classifier: str) -> str:
+    return (
+        "What the gates decide about the present champion counts: start another run of the same days, "
+        f"python -m include.retraining run {classifier} --from DAY --no-promote, and promote what it approves"
     )
-    refusal = dataclasses.replace(decision, approved=False, reasons=(reason,))
-    journal.append(run.store, run.classifier, refusal)
-    return refusal

@@ -106,7 +106,7 @@ def decoder_for(run: Run, snapshot: SnapshotRecord, embeddings: EmbeddingRecord)
         network, fit = _train(run, snapshot, embeddings)
         publish(run.store, prefix, {NETWORK: keras_file.to_bytes(network), FIT: to_json(fit)})
     fit = from_json(DecoderFit, read_published(run.store, prefix, FIT), uri)
-    return Decoder(uri, keras_file.from_bytes(read_published(run.store, prefix, NETWORK))), fit
+    return Decoder(uri, keras_file.from_bytes(read_published(run.store, prefix, NETWORK), f"{uri}{NETWORK}")), fit
 
 
 def sampled(labels: np.ndarray, most: int, seed: int) -> np.ndarray:

@@ -1,1 +1,1 @@
-"""What people read: the report of one run, and the overview of a classifier's models."""
+"""What people read: the report of one run, the card of a version, and the overview of a classifier's models."""

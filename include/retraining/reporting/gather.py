@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 
 from include.retraining import registry
 from include.retraining.artifacts import (
+    Approval,
     EmbeddingPlan,
     EvaluationRecord,
     ExtractorRecord,
@@ -25,10 +26,12 @@ from include.retraining.artifacts import (
     VersionRecord,
     Window,
 )
+from include.retraining.config import GateConfig
 from include.retraining.errors import ArtifactIntegrityError
 from include.retraining.reporting.embedded_pictures import EmbeddedPicture, embed_pictures
 from include.retraining.reporting.intake_overview import DayOverview, intake_overview
 from include.retraining.run import (
+    APPROVAL,
     DECISION,
     EMBEDDING_PLAN,
     EVALUATION,
@@ -57,7 +60,7 @@ class Stage:
 
     Attributes:
         name: Name of the stage.
-        progress: Whether its record is there; "not due" for the promotion of a refused challenger.
+        progress: Whether its record is there; "not due" for a promotion that was refused, vetoed, or not asked for.
     """
 
     name: str
@@ -74,6 +77,8 @@ class RunReport:
         labels: The classes, in their order.
         run_id: Name of the run.
         window: The run's window.
+        gates: The gates of the recipe.
+        minimum_slice_rows: Test rows that a slice needs to be judged by a gate on every value.
         intake: What became of the delivery.
         intake_days: The same by day; it is known of a delivery that was refused, too.
         snapshot: The frozen dataset.
@@ -89,6 +94,7 @@ class RunReport:
         lineage: What the challenger was made from.
         evaluation: Challenger and champion on the test rows.
         decision: What the gates said.
+        approval: What a person said to it; None where nobody was asked, or has not answered.
         promotion: The move of the champion pointer.
         unreadable: One sentence a record that is there and cannot be read.
     """
@@ -98,6 +104,8 @@ class RunReport:
     labels: tuple[str, ...]
     run_id: str
     window: Window
+    gates: tuple[GateConfig, ...] = ()
+    minimum_slice_rows: int = 1
     intake: IntakeRecord | None = None
     intake_days: tuple[DayOverview, ...] = ()
     snapshot: SnapshotRecord | None = None
@@ -113,13 +121,15 @@ class RunReport:
     lineage: Lineage | None = None
     evaluation: EvaluationRecord | None = None
     decision: PromotionDecision | None = None
+    approval: Approval | None = None
     promotion: Move | None = None
     unreadable: tuple[str, ...] = ()
 
     @property
     def stages(self) -> tuple[Stage, ...]:
         """The stages in their order, with how far the run came."""
-        refused = self.decision is not None and not self.decision.approved
+        vetoed = self.approval is not None and not self.approval.approved
+        stays = self.decision is not None and (not self.decision.acts or vetoed)
         records = {
             "intake": self.intake,
             "dataset": self.snapshot,
@@ -131,7 +141,7 @@ class RunReport:
             "decision": self.decision,
             "promotion": self.promotion,
         }
-        missing: dict[str, Progress] = {"promotion": "not due"} if refused else {}
+        missing: dict[str, Progress] = {"promotion": "not due"} if stays else {}
         return tuple(
             Stage(name, "done" if record is not None else missing.get(name, "not reached"))
             for name, record in records.items()
@@ -157,6 +167,8 @@ def gather(run: Run) -> RunReport:
         labels=run.config.labels,
         run_id=run.run_id,
         window=run.window,
+        gates=run.config.gates,
+        minimum_slice_rows=run.config.evaluation.minimum_slice_rows,
         intake=_recall(run, INTAKE, IntakeRecord, problems),
         intake_days=_intake_days(run, problems),
         snapshot=_recall(run, SNAPSHOT, SnapshotRecord, problems),
@@ -172,6 +184,7 @@ def gather(run: Run) -> RunReport:
         lineage=_lineage(run, version, problems),
         evaluation=_recall(run, EVALUATION, EvaluationRecord, problems),
         decision=decision,
+        approval=_approval_of(decision, _recall(run, APPROVAL, Approval, problems)),
         promotion=_move_of(decision, _recall(run, PROMOTION, Move, problems)),
         unreadable=tuple(problems),
     )
@@ -228,6 +241,13 @@ def _pictures(run: Run, reconstruction: ReconstructionRecord | None) -> dict[str
 
 def _move_of(decision: PromotionDecision | None, move: Move | None) -> Move | None:
     """Drops the move of an earlier attempt of the same run, whose decision was another."""
-    if decision is None or move is None or not decision.approved or move.resulting != decision.challenger:
+    if decision is None or move is None or not decision.acts or move.resulting != decision.challenger:
         return None
     return move
+
+
+def _approval_of(decision: PromotionDecision | None, approval: Approval | None) -> Approval | None:
+    """Drops what was said about the challenger of an earlier attempt."""
+    if decision is None or approval is None or approval.challenger != decision.challenger:
+        return None
+    return approval

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from include.retraining.artifacts import PromotionDecision
+from include.retraining.artifacts import Approval, Move, PromotionDecision
+from include.retraining.promotion.decision import why_not_carried_out
 from include.retraining.reporting.gather import RunReport
 
 Verdict = Literal["promoted", "approved", "kept", "stopped"]
@@ -33,17 +34,36 @@ def headline_of(report: RunReport) -> Headline:
         return _stopped(report)
     if not decision.approved:
         return _kept(decision, is_same_model=report.evaluation is not None and report.evaluation.is_same_model)
-    gates = f"passed all {len(decision.gates)} gates"
     if report.promotion is None:
-        return Headline(
-            "approved",
-            "Approved, not promoted",
-            f"Challenger {decision.challenger} {gates}, but the champion was not moved: the run was not asked to "
-            "promote, its approval was withheld, the champion changed meanwhile, or the promotion failed.",
-        )
-    replaced = report.promotion.incumbent
-    became = f"replaced {replaced} as champion" if replaced else "became the first champion"
-    return Headline("promoted", "New champion", f"Version {decision.challenger} {became}: it {gates}.")
+        return _approved(decision, report.approval)
+    return _promoted(decision, report.promotion)
+
+
+def _promoted(decision: PromotionDecision, move: Move) -> Headline:
+    became = f"replaced {move.incumbent} as champion" if move.incumbent else "became the first champion"
+    how = _passed(decision)
+    if decision.rebaseline:
+        how += f", without being compared with that champion, as was asked (re-baseline): {decision.rebaseline}"
+    return Headline("promoted", "New champion", f"Version {decision.challenger} {became}: it {how.rstrip('.')}.")
+
+
+def _approved(decision: PromotionDecision, approval: Approval | None) -> Headline:
+    challenger = f"Challenger {decision.challenger} {_passed(decision)}"
+    if decision.is_dry_run:
+        why = why_not_carried_out(decision).rstrip(".")
+        return Headline("approved", "Approved, not promoted", f"{challenger}; the champion was not moved: {why}.")
+    if approval is not None and not approval.approved:
+        vetoed = f"{approval.by} said no to its promotion" if approval.by else "nobody approved its promotion in time"
+        return Headline("kept", "Champion kept", f"{challenger}, but {vetoed}; the champion was not moved.")
+    return Headline(
+        "approved",
+        "Approved, not promoted",
+        f"{challenger}, but the champion was not moved: the approval is pending, or the promotion failed.",
+    )
+
+
+def _passed(decision: PromotionDecision) -> str:
+    return "passed its only check" if len(decision.gates) == 1 else f"passed all {len(decision.gates)} checks"
 
 
 def _kept(decision: PromotionDecision, *, is_same_model: bool) -> Headline:

@@ -8,27 +8,24 @@ from collections.abc import Iterator, Mapping
 from include.retraining.artifacts import (
     CandidateRecord,
     ClassificationMetrics,
+    Difference,
+    EvaluationRecord,
     ImageLevelRecord,
     IntakeRecord,
     LabelDoubtsRecord,
     PlanRecord,
     ReconstructionRecord,
+    ScoredVersion,
     SnapshotRecord,
 )
+from include.retraining.reporting.comparison import DEPLOYMENT_SCORES
+from include.retraining.reporting.difference_plot import bound_of
 from include.retraining.reporting.gather import RunReport
+from include.retraining.reporting.scores import SCORES
 
 Number = int | float | None
 
-SCORES = (
-    "macro_recall",
-    "macro_f1",
-    "geometric_mean",
-    "geometric_mean_macro",
-    "minimum_recall",
-    "accuracy",
-    "ece",
-)
-"""The single numbers of `ClassificationMetrics`, in the order in which they are shown."""
+SLICE_SCORES = ("macro_recall", "minimum_recall", "accuracy", "ece")
 
 
 def metrics_json(report: RunReport) -> bytes:
@@ -49,11 +46,7 @@ def flat_metrics(report: RunReport) -> Iterator[tuple[str, Number]]:
         yield from _of_image_level(report.image_level)
     if report.evaluation is None:
         return
-    for name, metrics in report.evaluation.candidates.items():
-        yield from _scores(f"candidate.{name}.test", metrics)
-    yield from _of_model("challenger", report.evaluation.challenger)
-    if report.evaluation.champion is not None:
-        yield from _of_model("champion", report.evaluation.champion)
+    yield from _of_evaluation(report.evaluation)
 
 
 def _of_intake(intake: IntakeRecord) -> Iterator[tuple[str, Number]]:
@@ -134,10 +127,45 @@ def _of_image_level(record: ImageLevelRecord) -> Iterator[tuple[str, Number]]:
         yield from _scores("image_level.test", record.test)
 
 
-def _of_model(who: str, metrics: ClassificationMetrics) -> Iterator[tuple[str, Number]]:
-    yield from _scores(f"{who}.test", metrics)
-    for label, recall in metrics.recall.items():
+def _of_evaluation(evaluation: EvaluationRecord) -> Iterator[tuple[str, Number]]:
+    for name, metrics in evaluation.candidates.items():
+        yield from _scores(f"candidate.{name}.test", metrics)
+    yield from _of_model("challenger", evaluation.challenger)
+    if evaluation.champion is not None:
+        yield from _of_model("champion", evaluation.champion)
+    for difference in evaluation.differences:
+        yield from _of_difference(difference)
+    chance, cost = evaluation.chance, evaluation.cost
+    for name in ("observed", "null_mean", "null_95", "p_value", "permutations"):
+        yield f"chance.{name}", getattr(chance, name)
+    for name in ("size_bytes", "median_milliseconds", "slow_milliseconds", "calls"):
+        yield f"cost.{name}", getattr(cost, name)
+
+
+def _of_model(who: str, scored: ScoredVersion) -> Iterator[tuple[str, Number]]:
+    yield from _scores(f"{who}.test", scored.metrics)
+    for label, recall in scored.metrics.recall.items():
         yield f"{who}.test.recall.{label}", recall
+    if scored.deployment is not None:
+        for name in DEPLOYMENT_SCORES:
+            yield f"{who}.deployment.{name}", getattr(scored.deployment, name)
+        for label, precision in scored.deployment.precision.items():
+            yield f"{who}.deployment.precision.{label}", precision
+    for part in scored.slices:
+        yield f"{who}.slice.{part.name}.rows", part.total
+        for name in SLICE_SCORES:
+            yield f"{who}.slice.{part.name}.{name}", getattr(part, name)
+
+
+def _of_difference(difference: Difference) -> Iterator[tuple[str, Number]]:
+    """Yields the difference and its bounds of 95 % confidence each, under the gate's name for the metric."""
+    where = f"slice.{difference.slice}" if difference.slice else difference.prior
+    name = f"difference.{where}.{difference.metric}"
+    bound = bound_of(difference)
+    yield f"{name}.estimate", difference.estimate
+    yield f"{name}.standard_error", difference.standard_error
+    yield f"{name}.lower_95", bound.lower if bound else None
+    yield f"{name}.upper_95", bound.upper if bound else None
 
 
 def _scores(prefix: str, metrics: ClassificationMetrics) -> Iterator[tuple[str, Number]]:

@@ -165,7 +165,7 @@ def whisker_plot(candidates: Sequence[CandidateRecord], bound: float) -> Whisker
     """Lays out the cross-validated means of candidates, with their standard errors and the bound."""
     scores = [candidate.cross_validation for candidate in candidates]
     lows, highs = [it.mean - it.standard_error for it in scores], [it.mean + it.standard_error for it in scores]
-    marks = _round_marks(min([*lows, bound]), max([*highs, bound]))
+    marks = round_marks(min([*lows, bound]), max([*highs, bound]))
     low, high = marks[0], marks[-1]
 
     def x(value: float) -> float:
@@ -192,6 +192,20 @@ def loss_panels(candidates: Sequence[Curves]) -> list[Panel | None]:
     return [_panel(candidate.loss, candidate.best_epoch, (0.0, high)) for candidate in candidates]
 
 
+def round_marks(low: float, high: float, finest: float = 0.01) -> list[float]:
+    """Returns round numbers, equally far apart, that enclose a range: two to seven where it is at most 2.5 long.
+
+    Args:
+        low: Least value.
+        high: Largest value.
+        finest: Least distance of two marks, a power of ten; as many digits as it has are shown.
+    """
+    steps = (finest * scale * part for scale in (1, 10, 100) for part in (1, 2, 5))
+    step = next((step for step in steps if step <= 0.5 and high - low <= 5 * step * (1 + 1e-9)), 0.5)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(place * step, 4) for place in range(first, max(last, first + 1) + 1)]
+
+
 def confusion_cells(metrics: ClassificationMetrics) -> list[list[Cell]]:
     """Normalises a confusion matrix by its rows; a row without images has shares of 0."""
     return [
@@ -214,13 +228,6 @@ def _count_bar(count: int | None, decades: float) -> Bar | None:
 
 def _share_bar(share: float | None) -> Bar | None:
     return None if share is None else Bar(round(100 * share, 2), f"{share:.3f}")
-
-
-def _round_marks(low: float, high: float) -> list[float]:
-    """Returns at least two and at most seven round numbers, equally far apart, that enclose a range."""
-    step = next((step for step in (0.01, 0.02, 0.05, 0.1) if high - low <= 5 * step), 0.2)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(place * step, 2) for place in range(first, max(last, first + 1) + 1)]
 
 
 def _panel(values: Sequence[float], kept_epoch: int, domain: tuple[float, float]) -> Panel | None:

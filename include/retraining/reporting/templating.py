@@ -22,6 +22,9 @@ def make_environment(*directories: Path) -> Environment:
         score=score,
         percent=percent,
         difference=difference,
+        signed=signed,
+        figure=figure,
+        megabytes=megabytes,
         moment=moment,
         words=words,
         name=shown_name,
@@ -48,7 +51,25 @@ def difference(value: float | None, reference: float | None) -> str:
     """Returns how much a metric is above a reference, signed, or a dash where one is undefined."""
     if value is None or reference is None:
         return UNDEFINED
-    return f"{value - reference:+.4f}".replace("-", "−")
+    return signed(value - reference)
+
+
+def signed(value: float | None) -> str:
+    """Returns a difference with its sign and four digits, or a dash where it is undefined."""
+    return UNDEFINED if value is None else f"{value:+.4f}".replace("-", "−")
+
+
+def figure(value: float | None) -> str:
+    """Returns what a gate compares: a share or a difference with four digits, larger numbers with at most two."""
+    if value is None:
+        return UNDEFINED
+    text = f"{value:.4f}" if abs(value) < 2 and value else f"{value:,.2f}".rstrip("0").rstrip(".")
+    return text.replace("-", "−")
+
+
+def megabytes(size: int) -> str:
+    """Returns a number of bytes in units of a million."""
+    return f"{size / 1e6:,.1f}\u00a0MB"
 
 
 def moment(value: datetime) -> str:

@@ -46,11 +46,12 @@ class ObjectStore(Protocol):
         """Writes the object, whatever was there."""
         ...
 
-    def replace(self, key: str, body: bytes, *, etag: str | None) -> bool:
+    def replace(self, key: str, body: bytes, *, etag: str | None, content_type: str = "application/json") -> bool:
         """Writes the object only if its tag still is `etag`, or if there is none yet where `etag` is None.
 
         Returns:
-            False where another writer was first; nothing is written then.
+            False where another writer was first; nothing is written then. That other writer may be oneself: a client
+            that repeats a write whose answer was lost is told that it came too late. Who cares compares the bytes.
         """
         ...
 

@@ -155,9 +155,29 @@ def history(classifier: str) -> str:
     return f"{models(classifier)}history/"
 
 
+def journal_head(classifier: str) -> str:
+    """Pointer to the newest entry of the journal."""
+    return f"{models(classifier)}journal_head.json"
+
+
+def cards(classifier: str) -> str:
+    """Prefix of the model cards, a folder a version."""
+    return f"{models(classifier)}cards/"
+
+
+def card(classifier: str, name: str) -> str:
+    """Prefix of the model card of a version. It is written anew whenever something happens to the version."""
+    return f"{cards(classifier)}{name}/"
+
+
+def runs(classifier: str) -> str:
+    """Prefix of what runs recorded of themselves, a folder a run."""
+    return f"runs/{classifier}/"
+
+
 def run(classifier: str, run_key: str) -> str:
     """Prefix of what one run recorded of itself."""
-    return f"runs/{classifier}/{run_key}/"
+    return f"{runs(classifier)}{run_key}/"
 
 
 def reconstruction(classifier: str, run_key: str) -> str:

@@ -46,13 +46,13 @@ class InMemoryStore:
         self.objects[key] = bytes(body)
         self._modified[key] = self.now
 
-    def replace(self, key: str, body: bytes, *, etag: str | None) -> bool:
-        """Writes the object if its tag still is `etag`."""
+    def replace(self, key: str, body: bytes, *, etag: str | None, content_type: str = "application/json") -> bool:
+        """Writes the object if its tag still is `etag`; the content type is not kept."""
         with self._lock:
             current = self.objects.get(key)
             if (None if current is None else _etag(current)) != etag:
                 return False
-            self.put(key, body)
+            self.put(key, body, content_type=content_type)
             return True
 
     def copy(self, source: str, target: str) -> None:
@@ -64,15 +64,15 @@ class InMemoryStore:
         return key in self.objects
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        """Yields the objects under a prefix in key order."""
-        for key in sorted(self.objects):
+        """Yields the objects under a prefix in key order, as they were when the listing began."""
+        for key, body in sorted(self.objects.copy().items()):
             if key.startswith(prefix):
                 modified_at = self._modified.get(key, START)
-                yield StoredObject(key=key, size_bytes=len(self.objects[key]), modified_at=modified_at)
+                yield StoredObject(key=key, size_bytes=len(body), modified_at=modified_at)
 
     def list_folders(self, prefix: str) -> tuple[str, ...]:
         """Returns the folder names directly under a prefix."""
-        tails = (key.removeprefix(prefix) for key in self.objects if key.startswith(prefix))
+        tails = (key.removeprefix(prefix) for key in self.objects.copy() if key.startswith(prefix))
         return tuple(sorted({tail.split("/")[0] for tail in tails if "/" in tail}))
 
     def delete(self, key: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -11,10 +13,13 @@ from include.retraining.storage.base import ObjectStore, uri_of
 
 Record = TypeVar("Record")
 
+# Building an adapter takes some hundred times as long as using it, and a journal has many entries.
+_adapter: Callable[[Any], TypeAdapter[Any]] = functools.cache(TypeAdapter)
+
 
 def to_json(record: object) -> bytes:
     """Returns a dataclass as indented JSON, equal for equal values."""
-    return TypeAdapter[Any](type(record)).dump_json(record, indent=2)
+    return _adapter(type(record)).dump_json(record, indent=2)
 
 
 def from_json(kind: type[Record], body: bytes, uri: str) -> Record:
@@ -24,7 +29,7 @@ def from_json(kind: type[Record], body: bytes, uri: str) -> Record:
         ArtifactIntegrityError: If the JSON is not that of the dataclass.
     """
     try:
-        record: Record = TypeAdapter(kind).validate_json(body)
+        record: Record = _adapter(kind).validate_json(body)
     except ValidationError as error:
         raise ArtifactIntegrityError(
             uri, f"a {kind.__name__} record", f"{error.error_count()} invalid fields"

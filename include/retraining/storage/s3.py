@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC
@@ -20,6 +21,7 @@ REFUSED = frozenset(
     {"401", "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket"}
     | {"NoCredentialsError", "PartialCredentialsError"}  # boto3's own: keys that are not set come by no retry
 )
+CREDENTIALS = re.compile(r"//[^/\s]*@")  # before the host of an endpoint's URL; botocore's messages quote it
 
 CLIENT_CONFIG = Config(
     connect_timeout=10,
@@ -75,11 +77,11 @@ class S3Store:
         with self._errors("put", key):
             self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type)
 
-    def replace(self, key: str, body: bytes, *, etag: str | None) -> bool:
+    def replace(self, key: str, body: bytes, *, etag: str | None, content_type: str = "application/json") -> bool:
         """Writes the object by `If-Match`, or by `If-None-Match: *` where no object is expected."""
         condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
         try:
-            self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType="application/json", **condition)
+            self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type, **condition)
         except ClientError as error:
             # SeaweedFS answers 412 to If-Match on a missing key, AWS 404: both have lost.
             if _code(error) in LOST_RACE or (etag is not None and _code(error) in MISSING):
@@ -143,7 +145,7 @@ class S3Store:
                 problem=f"{verb} {uri} was refused ({code})",
                 cure="Check the bucket's name, the keys and their permissions (connection s3_lake, or .env.example)",
             )
-        return StorageUnavailableError(operation=f"{verb} {uri}", cause=str(error))
+        return StorageUnavailableError(operation=f"{verb} {uri}", cause=CREDENTIALS.sub("//", str(error)))
 
 
 def _code(error: ClientError | BotoCoreError) -> str:

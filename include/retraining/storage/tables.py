@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from include.retraining.errors import ArtifactIntegrityError
+from include.retraining.schemas import ADDED
 
 
 def to_parquet(frame: pd.DataFrame, schema: pa.Schema) -> bytes:
@@ -35,7 +36,7 @@ def from_parquet(body: bytes, schema: pa.Schema, uri: str, *, columns: Sequence[
 
     Args:
         body: The table.
-        schema: What its columns must be.
+        schema: What its columns must be; those that an earlier version did not have (`ADDED`) may be missing.
         uri: Where it comes from, for the error.
         columns: Those of its columns to read; all by default.
 
@@ -45,10 +46,13 @@ def from_parquet(body: bytes, schema: pa.Schema, uri: str, *, columns: Sequence[
     try:
         with pq.ParquetFile(pa.BufferReader(body)) as file:
             found = file.schema_arrow
-            table = file.read(columns=None if columns is None else list(columns))
+            wanted = list(schema.names if columns is None else columns)
+            table = file.read(columns=[name for name in wanted if name in found.names])
     except (pa.ArrowException, OSError) as error:
         raise ArtifactIntegrityError(uri, "a Parquet table", "bytes that are none") from error
-    if not found.equals(schema, check_metadata=False):
+    expected = pa.schema([field for field in schema if field.name in found.names or field.name not in ADDED])
+    if not found.equals(expected, check_metadata=False):
         raise ArtifactIntegrityError(uri, f"columns {schema.names}", f"columns {found.names} or other types")
     frame: pd.DataFrame = table.to_pandas()
-    return frame
+    missing = {name: text for name, text in ADDED.items() if name in wanted and name not in found.names}
+    return frame.assign(**missing)[wanted] if missing else frame

@@ -94,7 +94,7 @@ def read_candidate(store: ObjectStore, uri: str) -> CandidateRecord:
 
 def read_head(store: ObjectStore, uri: str) -> Head:
     """Returns a published candidate's head, verified."""
-    return from_npz(read_published(store, key_of(store, uri), HEAD))
+    return from_npz(read_published(store, key_of(store, uri), HEAD), f"{uri}{HEAD}")
 
 
 def _choose_settings(run: Run, candidate: Candidate, rows: Rows) -> Found:

@@ -15,13 +15,14 @@ from include.retraining.artifacts import (
     CandidateRecord,
     EmbeddingRecord,
     Lineage,
+    Provenance,
     ResamplingRecord,
     SnapshotRecord,
     VersionRecord,
 )
 from include.retraining.dataset.snapshot import read_snapshot, rows_of
 from include.retraining.errors import ArtifactIntegrityError
-from include.retraining.lineage import code_digest, config_digest, library_versions
+from include.retraining.lineage import code_digest, config_digest, environment_digest, library_versions, seeds
 from include.retraining.pictures import decode_image
 from include.retraining.registry import (
     CANDIDATE,
@@ -67,7 +68,8 @@ def export(
     """Publishes the challenger as a model version after comparing the exported bytes with the candidate.
 
     Side effects:
-        Writes the version's files, its manifest last; same inputs give the same version, and a repeat writes nothing.
+        Writes the version's files, its manifest last; same inputs give the same version, and a repeat, be it by
+        another run, writes nothing.
 
     Raises:
         ArtifactIntegrityError: If the model that is loaded back from its bytes predicts something else than the
@@ -93,7 +95,8 @@ def export(
         CANDIDATE: to_json(challenger),
     }
     name = version_name(lineage, manifest_of(files).files)
-    manifest = publish_version(run.store, run.classifier, name, files)
+    provenance = Provenance(run_id=run.run_id, started_at=run.started_at, by=run.started_by)
+    manifest = publish_version(run.store, run.classifier, name, files, provenance)
     logger.info("version %s published; largest_difference=%.2e", name, difference)
     uri = uri_of(run.store, layout.version(run.classifier, name))
     return VersionRecord(name=name, uri=uri, digest=manifest.digest, largest_difference=difference)
@@ -145,4 +148,6 @@ def _lineage(
         code_digest=code_digest(),
         config_digest=config_digest(run.config),
         versions=library_versions(),
+        environment_digest=environment_digest(),
+        seeds=seeds(run.config),
     )

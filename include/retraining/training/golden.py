@@ -20,8 +20,10 @@ from PIL import Image
 from include.retraining.artifacts import EmbeddingRecord
 from include.retraining.dataset.images import image_refs, read_bodies
 from include.retraining.embedding.features import read_features
+from include.retraining.errors import ArtifactIntegrityError
 from include.retraining.pictures import decode_image
 from include.retraining.run import Run
+from include.retraining.storage import arrays as archive
 from include.retraining.training.decoding_graph import decode
 from include.retraining.training.head import Head, Layer
 
@@ -56,11 +58,21 @@ class Golden:
         return sink.getvalue()
 
 
-def from_npz(body: bytes) -> Golden:
-    """Returns what `Golden.to_npz` wrote; pickled objects are refused."""
-    with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
-        names = sorted(name for name in arrays if name.startswith("image_"))
-        return Golden(tuple(arrays[name].tobytes() for name in names), arrays["probabilities"])
+def from_npz(body: bytes, uri: str = "a golden file") -> Golden:
+    """Returns what `Golden.to_npz` wrote.
+
+    Args:
+        body: The archive.
+        uri: Where it comes from, for the error.
+
+    Raises:
+        ArtifactIntegrityError: If the bytes are none; pickled objects are refused.
+    """
+    arrays = archive.from_npz(body, uri)
+    if "probabilities" not in arrays:
+        raise ArtifactIntegrityError(uri, "images and probabilities", f"the arrays {sorted(arrays)}")
+    names = sorted(name for name in arrays if name.startswith("image_"))
+    return Golden(tuple(arrays[name].tobytes() for name in names), arrays["probabilities"])
 
 
 def golden_of(run: Run, rows: pd.DataFrame, embeddings: EmbeddingRecord, head: Head, *, n_images: int) -> Golden:

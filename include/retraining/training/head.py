@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from include.retraining.embedding.scaling import Scaler
+from include.retraining.errors import ArtifactIntegrityError
+from include.retraining.storage import arrays as archive
 
 
 @dataclass(frozen=True)
@@ -77,16 +79,27 @@ class Head:
         return sink.getvalue()
 
 
-def from_npz(body: bytes) -> Head:
-    """Returns the head that `Head.to_npz` wrote; pickled objects are refused."""
-    with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
-        depth = sum(name.startswith("kernel_") for name in arrays)
+def from_npz(body: bytes, uri: str) -> Head:
+    """Returns the head that `Head.to_npz` wrote.
+
+    Args:
+        body: The archive.
+        uri: Where it comes from, for the error.
+
+    Raises:
+        ArtifactIntegrityError: If the bytes are none; pickled objects are refused.
+    """
+    arrays = archive.from_npz(body, uri)
+    depth = sum(name.startswith("kernel_") for name in arrays)
+    try:
         return Head(
             Scaler(arrays["mean"], arrays["deviation"]),
             tuple(Layer(arrays[f"kernel_{index}"], arrays[f"bias_{index}"]) for index in range(depth)),
             float(arrays["temperature"]),
             arrays.get("thresholds"),
         )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactIntegrityError(uri, "the arrays of a head", f"{sorted(arrays)}, or of other shapes") from error
 
 
 def logits_of(values: np.ndarray, layers: tuple[Layer, ...]) -> np.ndarray:

@@ -11,6 +11,8 @@ from typing import Any
 
 import keras
 
+from include.retraining.errors import ArtifactIntegrityError
+
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip entry can have
 
 
@@ -22,12 +24,27 @@ def to_bytes(model: keras.Model) -> bytes:
         return canonical(path.read_bytes())
 
 
-def from_bytes(body: bytes) -> keras.Model:
-    """Returns the model that a `.keras` file holds; code inside it is refused (Keras's safe mode)."""
+def from_bytes(body: bytes, uri: str = "a .keras file") -> keras.Model:
+    """Returns the model that a `.keras` file holds.
+
+    Args:
+        body: The file.
+        uri: Where it comes from, for the error.
+
+    Raises:
+        ArtifactIntegrityError: If it is none, or holds code, which is not run (Keras's safe mode).
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         path.write_bytes(body)
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        try:
+            return keras.saving.load_model(path, compile=False, safe_mode=True)
+        except MemoryError:
+            raise  # the worker's fault
+        except Exception as error:
+            # Keras says by all kinds of exceptions that a file is none, holds code, or is of another release.
+            said = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"
+            raise ArtifactIntegrityError(uri, "a Keras model that loads in safe mode", said) from error
 
 
 def canonical(body: bytes) -> bytes:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from google.protobuf import text_format  # type: ignore[import-untyped]
 from tensorflow.core.protobuf import saved_model_pb2
 
 from include.retraining.embedding.extractors.resizing import resizing_layer
+from include.retraining.errors import ArtifactIntegrityError
 from include.retraining.training.decoding_graph import decode
 
 GRAPH = "saved_model.pb"
@@ -75,14 +77,26 @@ def to_files(
     return {**files, GRAPH: canonical(files[GRAPH])}
 
 
-def predict(files: Mapping[str, bytes], images: Sequence[bytes]) -> Served:
-    """Returns what the SavedModel of these files says of image files, by its signature `serve_bytes`."""
+@contextmanager
+def loaded(files: Mapping[str, bytes]) -> Iterator[tf.types.experimental.ConcreteFunction]:
+    """Yields the signature `serve_bytes` of the SavedModel of these files, on the device that surrounds the call.
+
+    Raises:
+        ArtifactIntegrityError: If the name of a file leads out of the SavedModel.
+    """
     with tempfile.TemporaryDirectory() as folder:
         for name, body in files.items():
             path = Path(folder) / name
+            if not path.resolve().is_relative_to(Path(folder).resolve()):
+                raise ArtifactIntegrityError(name, "the name of a file inside a SavedModel", "one that leads out of it")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(body)
-        serve = tf.saved_model.load(folder).signatures["serve_bytes"]
+        yield tf.saved_model.load(folder).signatures["serve_bytes"]
+
+
+def predict(files: Mapping[str, bytes], images: Sequence[bytes]) -> Served:
+    """Returns what the SavedModel of these files says of image files, by its signature `serve_bytes`."""
+    with loaded(files) as serve:
         batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
         served = [serve(images=tf.constant(list(batch))) for batch in batches]
     names = [name.decode() for outputs in served for name in outputs["labels"].numpy().tolist()]

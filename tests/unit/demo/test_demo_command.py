@@ -14,7 +14,8 @@ from embedded.stack import STORAGE, Login
 from include.retraining import run as records
 from include.retraining.config import load_classifier
 from include.retraining.storage.memory import InMemoryStore
-from tests.builders import crown, make_embedding, make_run, publish_made_version
+from tests.builders import make_embedding, make_run
+from tests.promotions import crown, publish_made_version
 from tests.unit.demo.fake_airflow import FakeAirflow
 from tests.unit.demo.small_delivery import made_batches
 from tests.unit.demo.test_follow import run_of

@@ -14,7 +14,8 @@ from include.orchestration.runs import DAG_PREFIX
 from include.retraining import run as records
 from include.retraining.config import load_classifier
 from include.retraining.storage.memory import InMemoryStore
-from tests.builders import crown, make_decision, make_run, publish_made_version
+from tests.builders import make_run
+from tests.promotions import crown, make_decision, publish_made_version
 from tests.unit.demo.fake_airflow import (
     DAG,
     FakeAirflow,

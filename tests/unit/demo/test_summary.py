@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import pytest
@@ -14,19 +15,16 @@ from tests.builders import (
     CLASSIFIER,
     LABELS,
     RUN_ID,
-    crown,
     make_candidate,
-    make_decision,
     make_embedding,
-    make_evaluation,
     make_intake,
     make_metrics,
     make_resampling,
     make_run,
     make_selection,
     make_snapshot,
-    publish_made_version,
 )
+from tests.promotions import crown, make_decision, make_evaluation, make_scored_version, publish_made_version
 
 PLANTED = Planted(truncated=9, not_an_image=2, unknown_label=3, conflicting=1, duplicates=8)
 ACCESS = Access("http://127.0.0.1:8080", "user admin, password [x]")
@@ -114,7 +112,8 @@ def test_the_summary_counts_images_reasons_and_classes(store):
 def test_the_candidates_stand_side_by_side_and_the_champion_is_marked(store):
     version = publish_made_version(store)
     pointer = crown(store, version)
-    record_all(store, **{records.EVALUATION: make_evaluation(version=version.name)})
+    scored = make_scored_version(version=version.name)
+    record_all(store, **{records.EVALUATION: dataclasses.replace(make_evaluation(), challenger=scored)})
 
     text = printed([read(store)], pointer=pointer)
 
@@ -174,3 +173,12 @@ def test_a_strategy_is_judged_on_test_by_its_best_candidate_by_cross_validation(
 
     assert recalls == {"smote": pytest.approx(0.8), "none": None}
     assert macro_recalls_by_strategy(read(InMemoryStore())) == {}
+
+
+def test_an_approval_in_a_dry_run_is_not_told_as_a_promotion(store):
+    record_all(store, **{records.DECISION: make_decision(is_dry_run=True)})
+
+    text = printed([read(store)], pointer=None)
+
+    assert "not promoted" in text
+    assert "was not promoted: the run was asked to decide only" in " ".join(text.split())

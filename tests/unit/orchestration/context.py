@@ -13,6 +13,7 @@ FORM = {
     "window_start": None,
     "window_end": None,
     "promote": None,
+    "rebaseline_champion": False,
     "register_baseline": False,
     "require_approval": False,
 }
@@ -31,6 +32,7 @@ def make_dag_run(**fields: Any) -> SimpleNamespace:
             "data_interval_end": datetime(2026, 1, 3, 2, tzinfo=UTC),
             "run_after": datetime(2026, 1, 3, 2, tzinfo=UTC),
             "start_date": datetime(2026, 1, 3, 2, 0, 5, tzinfo=UTC),
+            "triggering_user_name": None,
             **fields,
         }
     )

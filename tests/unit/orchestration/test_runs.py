@@ -6,8 +6,8 @@ import pytest
 from airflow.sdk.api.datamodels._generated import DagRunType
 
 from include.orchestration import runs
-from include.orchestration.runs import may_promote, this_run
-from include.retraining.artifacts import Window
+from include.orchestration.runs import may_promote, may_rebaseline, this_rollback, this_run
+from include.retraining.artifacts import RollbackOrder, Window
 from include.retraining.errors import ConfigurationError
 from include.retraining.storage.memory import InMemoryStore
 from tests.builders import make_config
@@ -59,6 +59,55 @@ def test_a_recipe_that_is_gone_since_the_dag_was_parsed_is_named(store, monkeypa
 
     with pytest.raises(ConfigurationError, match=r"birds\.yaml: there is no such classifier"):
         this_run()
+
+
+@pytest.mark.parametrize(
+    ("fields", "by"),
+    [
+        ({"run_type": DagRunType.SCHEDULED}, "scheduled"),
+        ({"run_type": DagRunType.ASSET_TRIGGERED}, "asset_triggered"),
+        ({"run_type": DagRunType.MANUAL, "triggering_user_name": "ada"}, "ada"),
+        ({"run_type": DagRunType.BACKFILL, "triggering_user_name": "ada"}, "ada"),
+        ({"run_type": DagRunType.MANUAL, "triggering_user_name": ""}, "manual"),
+    ],
+)
+def test_a_run_knows_who_started_it_and_else_what_did(store, monkeypatch, fields, by):
+    enter(monkeypatch, make_context(**fields))
+
+    assert this_run().started_by == by
+
+
+def test_airflow_tells_tasks_who_triggered_their_run():
+    from airflow.sdk.api.datamodels._generated import DagRun
+
+    assert "triggering_user_name" in DagRun.model_fields
+
+
+def rollback_context(**form) -> dict:
+    context = make_context(dag_id="rollback_flowers", run_id="manual__1", triggering_user_name="ada")
+    return {**context, "params": {"version": None, "reason": "recall fell", **form}}
+
+
+@pytest.mark.parametrize(
+    ("asked", "version"),
+    [(None, None), ("", None), ("  ", None), (" 20260103T0200-0123456789ab ", "20260103T0200-0123456789ab")],
+)
+def test_a_rollback_is_about_the_recipe_of_its_dag_and_what_its_form_asks(store, monkeypatch, asked, version):
+    enter(monkeypatch, rollback_context(version=asked))
+
+    config, lake, order = this_rollback()
+
+    assert (config, lake) == (make_config("flowers"), store)
+    assert order == RollbackOrder(
+        version, "recall fell", "manual__1", datetime(2026, 1, 3, 2, 0, 5, tzinfo=UTC), by="ada"
+    )
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_champion_that_cannot_be_scored_is_replaced_only_where_that_is_asked(monkeypatch, asked):
+    enter(monkeypatch, make_context({"rebaseline_champion": asked}))
+
+    assert may_rebaseline() is asked
 
 
 @pytest.mark.parametrize(

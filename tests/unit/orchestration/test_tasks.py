@@ -7,9 +7,10 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from include.orchestration import tasks
 from include.retraining import steps
-from include.retraining.artifacts import PlannedShard
+from include.retraining.artifacts import PlannedShard, RollbackOrder
 from include.retraining.errors import StorageUnavailableError
-from tests.builders import make_decision, make_move, make_run
+from tests.builders import STARTED_AT, make_config, make_run
+from tests.promotions import make_decision, make_move
 from tests.unit.orchestration.context import enter, make_context
 
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
@@ -50,10 +51,11 @@ EXPECTED = {
 FOR_THE_GRID = "shard 2/3 · 500 images"
 # What a step is told beside its arguments.
 TOLD = {
-    "validate_batch": ("register_baseline", False),
-    "accept_batch": ("register_baseline", False),
-    "extract_embeddings": ("alone", True),
-    "decide_promotion": ("allowed", True),
+    "validate_batch": [("register_baseline", False)],
+    "accept_batch": [("register_baseline", False)],
+    "extract_embeddings": [("alone", True)],
+    "decide_promotion": [("allowed", True), ("rebaseline", False)],
+    "promote_challenger": [("rebaseline", False)],
 }
 
 
@@ -92,15 +94,15 @@ def calls(monkeypatch) -> list[tuple[Any, ...]]:
 def test_a_task_calls_its_step_once_with_the_run_and_its_arguments_and_returns_the_result(run, calls, name):
     result = call(name)
 
-    told = [TOLD[name]] if name in TOLD else []
-    assert calls == [(name, run, *(it for it in ARGUMENTS[name] if it != FOR_THE_GRID), *told)]
+    given = [it for it in ARGUMENTS[name] if it != FOR_THE_GRID]
+    assert calls == [(name, run, *given, *TOLD.get(name, []))]
     assert result == EXPECTED.get(name, RETURNED.get(name, f"result of {name}"))
 
 
 def test_every_task_is_tried_here():
     found = {name for name, it in vars(tasks).items() if hasattr(it, "function")}
 
-    assert found == {*ARGUMENTS, "resolve_window"}
+    assert found == {*ARGUMENTS, "resolve_window", "roll_back"}
 
 
 def test_the_window_is_shown_as_two_moments(run):
@@ -116,9 +118,16 @@ def test_without_a_delivery_the_run_is_skipped_with_the_reason(run, calls, monke
 
 def test_a_promotion_that_was_overtaken_is_skipped_with_its_reasons(run, calls, monkeypatch):
     refusal = make_decision("the champion changed from v0 to v1", "run it again")
-    monkeypatch.setattr(steps, "promote_challenger", lambda *_: refusal)
+    monkeypatch.setattr(steps, "promote_challenger", lambda *_, **__: refusal)
 
     with pytest.raises(AirflowSkipException, match="^Not promoted: the champion changed from v0 to v1; run it again$"):
+        call("promote_challenger")
+
+
+def test_a_dry_run_is_skipped_and_says_that_it_is_one(run, calls, monkeypatch):
+    monkeypatch.setattr(steps, "promote_challenger", lambda *_, **__: make_decision(is_dry_run=True))
+
+    with pytest.raises(AirflowSkipException, match="^Not promoted: dry run: the run was asked to decide only"):
         call("promote_challenger")
 
 
@@ -127,7 +136,27 @@ def test_the_gates_are_told_that_a_backfill_may_not_promote(run, calls, monkeypa
 
     call("decide_promotion")
 
-    assert calls == [("decide_promotion", run, "s3://b/evaluation", ("allowed", False))]
+    assert calls == [("decide_promotion", run, "s3://b/evaluation", ("allowed", False), ("rebaseline", False))]
+
+
+@pytest.mark.parametrize("name", ["decide_promotion", "promote_challenger"])
+def test_decision_and_promotion_are_told_that_a_champion_that_cannot_be_scored_may_go(run, calls, monkeypatch, name):
+    monkeypatch.setattr(tasks, "may_rebaseline", lambda: True)
+
+    call(name)
+
+    assert calls[0][-1] == ("rebaseline", True)
+
+
+def test_a_rollback_is_handed_the_recipe_the_store_and_the_order_and_returns_the_champion(run, monkeypatch):
+    order = RollbackOrder("v1", "recall fell", "manual__1", STARTED_AT, "ada")
+    monkeypatch.setattr(tasks, "this_rollback", lambda: (make_config(), run.store, order))
+    calls = []
+    monkeypatch.setattr(steps, "roll_back", lambda *arguments: calls.append(arguments) or make_move("v1"))
+
+    assert tasks.roll_back.function() == "v1"
+
+    assert calls == [(make_config(), run.store, order)]
 
 
 @pytest.mark.parametrize("name", ["validate_batch", "accept_batch"])
@@ -155,8 +184,7 @@ def test_the_results_of_mapped_tasks_arrive_at_the_step_as_a_list(run, calls, na
     # Airflow hands over a sequence that fetches each item when it is looked at.
     getattr(tasks, name).function(iter(("s3://b/0", "s3://b/1")))
 
-    told = [TOLD[name]] if name in TOLD else []
-    assert calls == [(name, run, ["s3://b/0", "s3://b/1"], *told)]
+    assert calls == [(name, run, ["s3://b/0", "s3://b/1"], *TOLD.get(name, []))]
 
 
 @pytest.mark.parametrize(

@@ -16,25 +16,18 @@ from fastapi import FastAPI, Request
 
 from include.retraining import journal
 from include.retraining.errors import StorageUnavailableError
+from include.retraining.reporting.cards import publish_cards
 from include.retraining.reporting.report import publish_report
 from include.retraining.storage import layout
 from include.retraining.storage.memory import InMemoryStore
 from plugins.retraining_models import RetrainingModelsPlugin, airflow_app, make_app, may_read_runs
-from tests.builders import (
-    CLASSIFIER,
-    RUN_ID,
-    crown,
-    make_config,
-    make_decision,
-    make_intake,
-    make_move,
-    make_run,
-    publish_made_version,
-)
+from tests.builders import CLASSIFIER, RUN_ID, make_config, make_intake, make_run
+from tests.promotions import crown, make_decision, make_move, publish_made_version
 from tests.unit.retraining.reporting.judged import keep_judged_day
 
 REPOSITORY = Path(__file__).parents[3]
 RUN_KEY = "scheduled__2026-01-03T02-00-00-00-00"
+VERSION = "20260103T0200-aaaaaaaaaaaa"
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 Get = Callable[[str], Any]
@@ -87,6 +80,7 @@ def test_anonymous_requests_get_401_on_every_route(client: Client) -> None:
 
     assert answers == {
         "/models": 401,
+        f"/models/{CLASSIFIER}/{VERSION}/card": 401,
         f"/reports/{CLASSIFIER}/{RUN_KEY}": 401,
         f"/intake/{CLASSIFIER}/{RUN_KEY}": 401,
         f"/intake/{CLASSIFIER}/{RUN_KEY}/2026-01-02/index.html": 401,
@@ -95,6 +89,7 @@ def test_anonymous_requests_get_401_on_every_route(client: Client) -> None:
 
 def _filled(path: str) -> str:
     values = {"classifier": CLASSIFIER, "run_key": RUN_KEY, "day": "2026-01-02", "page:path": "index.html"}
+    values["version"] = VERSION
     for name, value in values.items():
         path = path.replace(f"{{{name}}}", value)
     return path
@@ -173,6 +168,7 @@ def test_a_classifier_that_the_user_may_not_see_is_not_there(client: Client) -> 
 
     assert "birds" in page
     assert CLASSIFIER not in page
+    assert get(f"/retraining/models/{CLASSIFIER}/{VERSION}/card").status_code == 403
     for path in ("reports/{}/{}", "intake/{}/{}", "intake/{}/{}/2026-01-02/index.html"):
         assert get(f"/retraining/{path.format(CLASSIFIER, RUN_KEY)}").status_code == 403
 
@@ -225,6 +221,66 @@ def test_a_missing_report_says_which_task_writes_it(client: Client) -> None:
 
     assert f"Run {RUN_KEY} of {CLASSIFIER} has no report." in answer.text
     assert "publish_report" in answer.text
+
+
+def test_the_page_tells_what_was_in_production_and_how_to_go_back(client: Client) -> None:
+    store = InMemoryStore()
+    new, old = publish_made_version(store), publish_made_version(store, model=b"old")
+    journal.append(store, CLASSIFIER, make_move(new.name, old.name, by="schedule"))
+    back = make_move(old.name, new.name, kind="rollback", by=HOSTILE, reason=f"it {HOSTILE} fell")
+    journal.append(store, CLASSIFIER, back)
+    crown(store, old)
+
+    text = client(app_over(store))("/retraining/models").text
+
+    assert text.index("↩ rollback") < text.index("promotion")
+    assert "it &lt;img src=x onerror=alert(1)&gt; fell" in text
+    assert "<img" not in text
+    assert f"rollback_{CLASSIFIER}" in text
+
+
+def test_a_card_is_served_as_it_was_written_and_the_page_leads_to_it(client: Client) -> None:
+    store = InMemoryStore()
+    version = publish_made_version(store)
+    crown(store, version)
+    publish_cards(make_config(), store, [version.name])
+    get = client(app_over(store))
+
+    links = set(re.findall(r'href="(models/[^"]+)"', get("/retraining/models").text))
+    answer = get(f"/retraining/{links.pop()}")
+
+    assert not links
+    assert answer.status_code == 200
+    assert answer.content == store.get(f"{layout.card(CLASSIFIER, version.name)}card.html")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'unsafe-inline';")
+    assert answer.headers["cache-control"] == "private, no-store"
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        pytest.param(f"unknown/{VERSION}", "no classifier", id="unknown classifier"),
+        pytest.param(f"{CLASSIFIER}/{VERSION}", "has no model card", id="no card"),
+        pytest.param(f"{CLASSIFIER}/%2e%2e", "", id="encoded parent"),
+        pytest.param(f"{CLASSIFIER}/..%2F{VERSION}", "", id="encoded slash"),
+        pytest.param(f"{CLASSIFIER}/%3Cscript%3E", "is not the name of a version", id="markup"),
+        pytest.param(f"{CLASSIFIER}/{VERSION}%0A", "", id="line break"),
+        pytest.param(f"{CLASSIFIER}/versions", "is not the name of a version", id="another folder"),
+    ],
+)
+def test_what_is_no_card_is_404_and_reads_nothing_else(client: Client, path: str, told: str) -> None:
+    store = InMemoryStore()
+    for key in ("card.html", f"{CLASSIFIER}/card.html", f"{CLASSIFIER}/cards/card.html"):
+        store.put(f"models/{key}", b"outside of any card")
+    store.put(f"models/{CLASSIFIER}/cards/versions/card.html", b"outside of any card")
+
+    answer = client(app_over(store))(f"/retraining/models/{path}/card")
+
+    assert answer.status_code == 404
+    assert told in answer.text
+    assert "outside" not in answer.text
+    assert "<script>" not in answer.text
 
 
 def test_the_intake_page_lists_each_day_with_its_numbers_and_leads_to_its_pages(client: Client) -> None:
@@ -377,7 +433,7 @@ print("plugins:", [plugin.name for plugin in plugins], errors)
 ML = ("tensorflow", "keras", "sklearn", "imblearn", "great_expectations", "pandas", "matplotlib")
 print("every process:", loaded(*ML, "boto3", "pyarrow", "airflow.api_fastapi.core_api.security"))
 (app,) = plugins[0].fastapi_apps
-from include.retraining.reporting import intake_overview, overview, templating
+from include.retraining.reporting import cards, intake_overview, overview, templating
 print("api server:", app["url_prefix"], loaded(*ML))
 """
     environment = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "PYTHONPATH": str(REPOSITORY)}

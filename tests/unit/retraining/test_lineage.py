@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import re
 from importlib.metadata import version
 from pathlib import Path
@@ -7,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from include.retraining import lineage
-from include.retraining.lineage import code_digest, config_digest, library_versions
+from include.retraining.lineage import code_digest, config_digest, environment_digest, library_versions, seeds
 from tests.builders import make_config
+
+LOCK = Path(__file__).parents[3] / "requirements.txt"
 
 
 @pytest.fixture
@@ -72,3 +75,32 @@ def test_the_versions_are_those_that_are_installed():
     versions = library_versions()
     assert versions["keras"] == version("keras")
     assert {"numpy", "scikit-learn", "imbalanced-learn", "tensorflow"} <= versions.keys()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository that stands where this one does."""
+    monkeypatch.setattr(lineage, "__file__", str(tmp_path / "include" / "retraining" / "lineage.py"))
+    monkeypatch.setattr(lineage, "environment_digest", environment_digest.__wrapped__)
+    return tmp_path
+
+
+def test_the_environment_is_the_lock_beside_the_library_byte_for_byte(checkout: Path):
+    (checkout / "requirements.txt").write_bytes(b"numpy==2.4.6\n")
+
+    assert lineage.environment_digest() == hashlib.sha256(b"numpy==2.4.6\n").hexdigest()
+
+
+def test_without_a_lock_the_environment_is_not_known(checkout: Path):
+    assert lineage.environment_digest() == ""
+
+
+def test_this_repository_has_a_lock_where_it_is_looked_for():
+    assert environment_digest() == hashlib.sha256(LOCK.read_bytes()).hexdigest()
+
+
+def test_the_seeds_are_the_recipe_s():
+    heads = {"linear": {"weight_decay": 1.0}}
+    config = make_config(balancing={"seed": 3}, training={"seed": 5, "heads": heads}, evaluation={"seed": 7})
+
+    assert seeds(config) == {"balancing": 3, "training": 5, "evaluation": 7}

@@ -10,7 +10,9 @@ from imblearn.metrics import geometric_mean_score
 from sklearn import metrics as sklearn_metrics
 
 from include.retraining.metrics import (
+    class_scores,
     classification_metrics,
+    confidence_bins,
     confusion_matrix,
     expected_calibration_error,
     macro_recall,
@@ -132,6 +134,30 @@ def test_a_bin_holds_its_upper_bound_and_not_its_lower_one():
     # balance each other to |1 − 1.5| / 2.
     y_score = np.array([[0.5, 0.25, 0.25], [1.0, 0.0, 0.0]])
     assert expected_calibration_error(np.array([0, 1]), y_score, bins=2) == pytest.approx((0.5 + 1.0) / 2)
+
+
+def test_a_row_that_weighs_three_counts_like_three_rows_in_the_calibration_error():
+    y_true, y_score = np.array([0, 1, 1]), np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6]])
+    times = np.array([3, 1, 2])
+
+    weighted = expected_calibration_error(y_true, y_score, weights=times / 7)
+
+    repeated = expected_calibration_error(np.repeat(y_true, times), np.repeat(y_score, times, axis=0))
+    assert weighted == pytest.approx(repeated)
+    assert weighted != pytest.approx(expected_calibration_error(y_true, y_score))
+
+
+def test_bins_of_confidence_are_numbered_from_zero_and_include_both_ends():
+    assert list(confidence_bins(np.array([0.0, 0.5, 0.51, 1.0]), bins=2)) == [0, 0, 1, 1]
+
+
+def test_scores_of_weighted_counts_are_those_of_counts_in_proportion():
+    counts = np.array([[5, 1, 0], [2, 3, 1], [0, 0, 4]])
+
+    halves = class_scores(counts / 2)
+
+    for got, expected in zip(halves, class_scores(counts), strict=True):
+        assert got == pytest.approx(expected)
 
 
 def test_certain_and_right_is_perfectly_calibrated():

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -24,6 +26,8 @@ from include.retraining.config import ClassifierConfig
 from include.retraining.dataset.snapshot import read_snapshot
 from include.retraining.embedding.extractors import workers
 from include.retraining.errors import DataContractError, StorageUnavailableError
+from include.retraining.evaluation import comparison
+from include.retraining.evaluation.serving_cost import serving_cost
 from include.retraining.run import (
     DECISION,
     EMBEDDING,
@@ -39,8 +43,9 @@ from include.retraining.run import (
 from include.retraining.storage import layout
 from include.retraining.storage.base import ObjectStore, key_of
 from include.retraining.storage.memory import InMemoryStore
-from tests.builders import CLASSIFIER, LABELS, RUN_ID, WINDOW, make_config, make_decision, make_run
+from tests.builders import CLASSIFIER, LABELS, RUN_ID, WINDOW, make_config, make_run
 from tests.datasets import DAY, picture
+from tests.promotions import make_decision
 from tests.stores import DyingStore, RememberingStore, holding
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras, when it saves
@@ -104,7 +109,7 @@ def deliver(store: ObjectStore, day: date, counts: Mapping[str, int], first: int
 
 
 def retrained(run: Run, *, allowed: bool = True) -> pipeline.Outcome:
-    return pipeline.retrain(run, allowed=allowed, progress=lambda *_: None)
+    return pipeline.retrain(run, pipeline.Wishes(allowed=allowed), progress=lambda *_: None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,8 +151,17 @@ class Undisturbed:
         return dataclasses.replace(self.run, store=store, **changes)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def steady_clock() -> Iterator[None]:
+    """Every call of a model takes a second: what was measured and lost before it was kept is the same when repeated."""
+    with pytest.MonkeyPatch.context() as patch:
+        seconds = itertools.count()
+        patch.setattr(comparison, "serving_cost", partial(serving_cost, timer=lambda: float(next(seconds))))
+        yield
+
+
 @pytest.fixture(scope="module")
-def undisturbed() -> Undisturbed:
+def undisturbed(steady_clock: None) -> Undisturbed:
     store = RememberingStore()
     deliver(store, DAY, {"daisy": 40, "poppy": 20, "orchid": 16}, broken=1)
     delivered = dict(store.objects)
@@ -169,7 +183,7 @@ def undisturbed() -> Undisturbed:
     with pytest.MonkeyPatch.context() as patch:
         for name in STEPS:
             patch.setattr(steps, name, remembered(name))
-        outcome = pipeline.retrain(run, allowed=True, progress=lambda *it: told.append(it))
+        outcome = pipeline.retrain(run, pipeline.Wishes(), progress=lambda *it: told.append(it))
     return Undisturbed(run, outcome, calls, delivered, told)
 
 
@@ -188,7 +202,7 @@ def test_a_delivery_becomes_a_champion_that_is_whole(undisturbed: Undisturbed):
     assert outcome.decision.approved
     assert outcome.decision.challenger == version
     assert registry.read_version(run.store, CLASSIFIER, version).manifest.digest == digest
-    assert run.recall(EVALUATION, EvaluationRecord).challenger.n_rows == dict.fromkeys(LABELS, 5)
+    assert run.recall(EVALUATION, EvaluationRecord).challenger.metrics.n_rows == dict.fromkeys(LABELS, 5)
     assert run.recall(PROMOTION, Move).resulting == version
     entries = journal.entries(run.store, CLASSIFIER)
     assert [(entry.number, entry.decision is None, entry.move is None) for entry in entries] == [
@@ -321,7 +335,8 @@ def test_a_run_that_may_not_promote_decides_and_leaves_the_champion(undisturbed:
     store = holding(state)
     run = undisturbed.on(store, run_id="backfill__1")
     decision = retrained(run, allowed=False).decision
-    assert decision.reasons == ("this run was not asked to promote (a backfill is not, by itself)",)
+    assert (decision.approved, decision.is_dry_run, decision.acts) == (True, True, False)
+    assert (decision.reasons, decision.resulting) == ((), None)
     assert run.recall(DECISION, PromotionDecision) == decision
     assert all(gate.passed for gate in decision.gates)
     assert not store.exists(layout.champion(CLASSIFIER))

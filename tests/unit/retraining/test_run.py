@@ -6,7 +6,8 @@ from include.retraining.artifacts import BatchPointer, Move
 from include.retraining.errors import ArtifactIntegrityError
 from include.retraining.run import DECISION, PROMOTION, run_key
 from include.retraining.storage.memory import InMemoryStore
-from tests.builders import make_move, make_run
+from tests.builders import make_run
+from tests.promotions import make_move
 
 
 def test_a_record_comes_back_by_its_name_and_by_its_uri():

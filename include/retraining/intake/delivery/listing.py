@@ -31,7 +31,7 @@ from include.retraining.storage.base import uri_of
 
 logger = logging.getLogger(__name__)
 
-Row = tuple[date, str, str, int, str, str, str]  # as LISTING
+Row = tuple[date, str, str, int, str, str, str, str]  # as LISTING
 
 
 @dataclass(frozen=True)
@@ -102,15 +102,16 @@ def _list_day(run: Run, day: date) -> tuple[list[Row], tuple[str, ...]]:
 
 
 def _order(row: Row) -> tuple[str, ...]:
-    _, image, key, _, label, group, split = row
-    return key, image, label, split, group
+    _, image, key, _, label, group, split, attributes = row
+    return key, image, label, split, group, attributes
 
 
 def _listed(manifest: Manifest, folder: _DayFolder, base: str) -> Iterator[Row]:
     """Yields the rows of a manifest whose names are relative to `base`."""
     for row in manifest.rows:
         key = _key(row.image, f"{folder.prefix}{base}")
-        yield folder.day, row.image, key, folder.sizes.get(key, -1), row.label, row.group, row.split
+        size = folder.sizes.get(key, -1)
+        yield folder.day, row.image, key, size, row.label, row.group, row.split, row.attributes
 
 
 def _foldered(folder: _DayFolder, has_released: bool) -> Iterator[Row]:
@@ -118,13 +119,13 @@ def _foldered(folder: _DayFolder, has_released: bool) -> Iterator[Row]:
         name = key.removeprefix(folder.prefix)
         label, slash, _ = name.partition("/")
         if slash and not (has_released and name.startswith(RELEASED)):
-            yield folder.day, name, key, size, label, "", ""
+            yield folder.day, name, key, size, label, "", "", ""
 
 
 def _unlisted(named: set[str], folder: _DayFolder) -> Iterator[Row]:
     for key, size in folder.sizes.items():
         if key not in named and key.removeprefix(folder.prefix) not in COMPANIONS:
-            yield folder.day, "", key, size, "", "", ""
+            yield folder.day, "", key, size, "", "", "", ""
 
 
 def _key(name: str, prefix: str) -> str:

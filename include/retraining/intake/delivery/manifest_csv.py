@@ -14,7 +14,9 @@ from include.retraining.intake.delivery.manifest_rows import (
     ManifestFile,
     ManifestRow,
     check_columns,
+    is_usable,
     made_manifest,
+    made_row,
 )
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ def read_csv(file: ManifestFile) -> Manifest:
             raise file.refusal(f"the file is empty; {EXPECTED}, as the first line")
         warnings = list(check_columns(columns, file))
         manifest = made_manifest(_rows(reader, columns, too_long), ())
+    except ValueError as error:
+        raise file.refusal(f"line {reader.line_num} {error}") from error
     except csv.Error as error:
         raise file.refusal(f"line {reader.line_num} is not valid CSV ({error}): correct its quotes") from error
     if delimiter != ",":
@@ -86,11 +90,15 @@ def _header(reader: Iterator[list[str]]) -> list[str] | None:
 
 
 def _rows(reader: Reader, columns: Sequence[str], too_long: list[int]) -> Iterator[ManifestRow]:
-    """Yields the lines after the header; adds the numbers of those with too many fields to `too_long`."""
-    places = {name: columns.index(name) for name in COLUMNS if name in columns}
+    """Yields the lines after the header; adds the numbers of those with too many fields to `too_long`.
+
+    Raises:
+        ValueError: If the last line read has too many attributes, or too long a one.
+    """
+    places = {name: place for place, name in enumerate(columns) if is_usable(name)}
     for fields in reader:
         values = {name: fields[place] for name, place in places.items() if place < len(fields)}
         if len(fields) > len(columns):
             too_long.append(reader.line_num)
             values = {"image": values.get("image", "")}
-        yield ManifestRow(*(values.get(name, "") for name in COLUMNS))
+        yield made_row(values)

@@ -14,7 +14,9 @@ from include.retraining.intake.delivery.manifest_rows import (
     ManifestFile,
     ManifestRow,
     check_columns,
+    is_usable,
     made_manifest,
+    made_row,
     shown,
     text_of,
 )
@@ -30,20 +32,26 @@ def read_jsonl(file: ManifestFile) -> Manifest:
     """Returns what JSON Lines say, read line by line.
 
     A name that a line does not have is empty there; one that no line has is a missing column. Blank lines are left
-    out. How values become text says `text_of`.
+    out, and so are lists and objects as attributes. How values become text says `text_of`.
 
     Raises:
-        DataContractError: If a line is not a JSON object of plain values, or a column is missing or unclear.
+        DataContractError: If a line is not a JSON object, a known column holds no plain value, or a column is missing
+            or unclear.
     """
     names: dict[str, None] = {}  # those of all lines, in the order in which they come
-    manifest = made_manifest(_rows(file, names), ())
+    nested: dict[str, None] = {}
+    manifest = made_manifest(_rows(file, names, nested), ())
     if not names:
         raise file.refusal(f"the file is empty; {EXPECTED} in an object on each line")
-    return Manifest(manifest.rows, check_columns(list(names), file))
+    warnings = check_columns(list(names), file)
+    if nested:
+        ignored = shown(", ".join(repr(name) for name in nested))
+        warnings += (f"{file.name}: not used where it is a list or an object: {ignored}",)
+    return Manifest(manifest.rows, warnings)
 
 
-def _rows(file: ManifestFile, names: dict[str, None]) -> Iterator[ManifestRow]:
-    """Yields the lines; adds the names that they have to `names`."""
+def _rows(file: ManifestFile, names: dict[str, None], nested: dict[str, None]) -> Iterator[ManifestRow]:
+    """Yields the lines; adds their names to `names`, and those of lists and objects that are left out to `nested`."""
     lines = io.BytesIO(file.body.removeprefix(BYTE_ORDER_MARK))
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -51,10 +59,17 @@ def _rows(file: ManifestFile, names: dict[str, None]) -> Iterator[ManifestRow]:
         try:
             fields = _parsed(line)
             names.update(dict.fromkeys(fields))
-            texts = {name: _text(name, fields[name]) for name in COLUMNS if name in fields}
+            left_out = [
+                name
+                for name, value in fields.items()
+                if isinstance(value, list) and name not in COLUMNS and is_usable(name)
+            ]
+            nested.update(dict.fromkeys(left_out))
+            yield made_row(
+                {name: _text(name, fields[name]) for name in fields if is_usable(name) and name not in left_out}
+            )
         except (ValueError, RecursionError) as error:
             raise file.refusal(f"line {number} {_told(error)}: correct it") from error
-        yield ManifestRow(*(texts.get(name, "") for name in COLUMNS))
 
 
 def _parsed(line: bytes) -> dict[str, Any]:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from typing import NamedTuple
 
 from include.retraining.errors import DataContractError
+from include.retraining.intake.attributes import attributes_text
 
 REQUIRED = ("image", "label")
 OPTIONAL = ("group", "split")
 COLUMNS = (*REQUIRED, *OPTIONAL)
 EXPECTED = "expected 'image' and 'label', and optionally 'group' and 'split'"
+DAY = "date"  # what slices call the day of the delivery
+
+LONGEST_NAME = 64  # of an attribute
 
 LIKENESS = 0.8  # of two names, by `difflib`: `gruop` and `spilt` have it, `image_id` and `width` do not
 SHOWN = 200  # characters of the owner's text in a message
@@ -29,6 +35,7 @@ class ManifestRow(NamedTuple):
     label: str
     group: str
     split: str
+    attributes: str = ""  # see `attributes.py`
 
 
 @dataclass(frozen=True)
@@ -65,15 +72,29 @@ class ManifestFile:
 
 def made_manifest(rows: Iterable[ManifestRow], warnings: Iterable[str]) -> Manifest:
     """Returns a manifest of the rows that say anything: programs that write tables leave empty lines at the end."""
-    return Manifest(tuple(row for row in rows if any(row)), tuple(warnings))
+    return Manifest(tuple(row for row in rows if any(row[: len(COLUMNS)])), tuple(warnings))
+
+
+def made_row(texts: Mapping[str, str]) -> ManifestRow:
+    """Returns a row of the texts that a line has by column; those of other usable columns are its attributes.
+
+    Raises:
+        ValueError: If it has too many of these, or one is too long; the message goes on after the number of a line.
+    """
+    image, label, group, split = (texts.get(name, "") for name in COLUMNS)
+    attributes = attributes_text(
+        {name: text for name, text in texts.items() if name not in COLUMNS and is_usable(name)}
+    )
+    return ManifestRow(image, label, group, split, attributes)
 
 
 def check_columns(names: Sequence[str], file: ManifestFile) -> tuple[str, ...]:
-    """Returns a warning about the columns that are not used, if there are any.
+    """Returns a warning about columns that are not used because of their names, if there are any.
 
     Raises:
-        DataContractError: If a required column is missing, a known one is there twice, or another is so like a known
-            one that it may be misspelt: ignoring `spilt` would let test images be trained on.
+        DataContractError: If a required column is missing, one is there twice, another is so like a known one that it
+            may be misspelt (taking `spilt` for an attribute would let test images be trained on), or one has the name
+            that slices give to the day of the delivery.
     """
     found = shown(", ".join(repr(name) for name in names))
     for name in names:
@@ -82,13 +103,21 @@ def check_columns(names: Sequence[str], file: ManifestFile) -> tuple[str, ...]:
     if missing := [name for name in REQUIRED if name not in names]:
         lacking = " and ".join(repr(name) for name in missing)
         raise file.refusal(f"it has no column {lacking}; its columns are {found}; {EXPECTED}")
-    if twice := [name for name in COLUMNS if names.count(name) > 1]:
-        raise file.refusal(f"it has the column {twice[0]!r} twice; its columns are {found}; {EXPECTED}")
-    unused = list(dict.fromkeys(name for name in names if name not in COLUMNS))
+    if twice := [name for name, count in Counter(names).items() if is_usable(name) and count > 1]:
+        raise file.refusal(f"it has the column {shown(repr(twice[0]))} twice; its columns are {found}; {EXPECTED}")
+    if DAY in names:
+        raise file.refusal(
+            f"the name of the column {DAY!r} is taken, it means the day of the delivery: "
+            "rename the column, for instance to 'taken_on', or remove it"
+        )
+    unused = list(dict.fromkeys(name for name in names if not is_usable(name)))
     if not unused:
         return ()
     ignored = shown(", ".join(repr(name) for name in unused))
-    return (f"{file.name}: not used, since no such column is known: {ignored}",)
+    return (
+        f"{file.name}: not used, since a column needs a name of 1 to {LONGEST_NAME} printable characters, without '=' "
+        f"and without spaces around it: {ignored}",
+    )
 
 
 def text_of(value: object) -> str:
@@ -120,6 +149,12 @@ def text_of(value: object) -> str:
 def shown(text: str) -> str:
     """Returns the owner's text, cut to what a message can hold."""
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+@lru_cache(maxsize=1024)
+def is_usable(name: str) -> bool:
+    """Tells whether a column of this name can be kept: gates call a slice `column=value`."""
+    return 0 < len(name) <= LONGEST_NAME and "=" not in name and name == name.strip() and name.isprintable()
 
 
 def _like_known(name: str) -> str:

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 
 import pytest
 
+from include.retraining.command_line import gates, models
 from include.retraining.command_line import main as command
-from include.retraining.command_line import models
 from include.retraining.command_line.environment import classifiers_directory, store_from
 from include.retraining.command_line.main import main
 from include.retraining.config import DIRECTORY
 from include.retraining.errors import ConfigurationError, StorageUnavailableError
+from tests.builders import make_config
+from tests.recipes import write_recipe
 
 ENVIRONMENT = {
     "RETRAIN_BUCKET": "images",
@@ -27,6 +30,30 @@ def test_an_unknown_classifier_is_an_error_that_names_the_known_ones(store, caps
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "birds.yaml: there is no such classifier. Write the file, or name one of: flowers" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"), [([], ["flowers", "trees"]), (["--classifier", "trees"], ["trees"])]
+)
+def test_a_run_is_explained_among_all_classifiers_unless_one_is_named(
+    store, tmp_path, monkeypatch, arguments, expected
+):
+    write_recipe(tmp_path, make_config("trees"))
+    asked: list[object] = []
+
+    def explain(parsed: argparse.Namespace, found: object, classifiers: object) -> int:
+        asked.extend([parsed.run, found, classifiers])
+        return 0
+
+    monkeypatch.setattr(gates, "explain", explain)
+
+    assert main(["gates", "explain", "a-run", *arguments]) == 0
+    assert asked == ["a-run", store, expected]
+
+
+def test_a_run_of_an_unknown_classifier_is_not_looked_for(store, capsys):
+    assert main(["gates", "explain", "a-run", "--classifier", "birds"]) == 1
+    assert "birds.yaml: there is no such classifier" in capsys.readouterr().err
 
 
 def test_without_a_bucket_the_variable_and_the_command_that_sets_it_are_named(monkeypatch, capsys):
@@ -74,6 +101,13 @@ def test_an_interrupted_command_says_how_to_go_on(store, monkeypatch, capsys):
         (["quarantine", "flowers"], "DAY"),
         (["release", "flowers", "2026-01-05", "--corrections", "a.csv"], "--to"),
         (["release", "flowers", "2026-01-05", "--to", "2026-01-06"], "--corrections"),
+        (["gates"], "VERB"),
+        (["gates", "explain"], "RUN"),
+        (["models", "diff", "flowers", "20260103T0200-aaaaaaaaaaaa"], "VERSION"),
+        (["models", "promote", "flowers", "--reason", "it is good"], "VERSION"),
+        (["models", "promote", "flowers", "20260103T0200-aaaaaaaaaaaa"], "--reason"),
+        (["models", "rollback", "flowers"], "--reason"),
+        (["models", "rollback", "flowers", "--reason", " "], "expected a few words, got none"),
     ],
 )
 def test_wrong_usage_is_status_2_with_what_is_wrong(arguments, message, capsys):
@@ -94,6 +128,9 @@ def test_wrong_usage_is_status_2_with_what_is_wrong(arguments, message, capsys):
         ["release", "--help"],
         ["models", "--help"],
         ["models", "list", "--help"],
+        ["models", "rollback", "--help"],
+        ["models", "gc", "--help"],
+        ["gates", "explain", "--help"],
     ],
 )
 def test_every_command_has_help(arguments, capsys):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import getpass
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -10,9 +11,10 @@ from include.retraining.artifacts import PromotionDecision, Window
 from include.retraining.command_line import runs
 from include.retraining.command_line.main import main
 from include.retraining.errors import DataContractError
-from include.retraining.pipeline import Outcome
+from include.retraining.pipeline import Outcome, Wishes
 from include.retraining.run import EVALUATION, INTAKE, SELECTION, Run
-from tests.builders import make_decision, make_evaluation, make_intake, make_selection
+from tests.builders import make_intake, make_selection
+from tests.promotions import make_decision, make_evaluation
 
 RUN_ID = "command-line__2026-01-05_2026-01-06"
 
@@ -23,8 +25,8 @@ def retrained(store, monkeypatch):
     called: dict[str, Any] = {}
 
     def prepare(decision: PromotionDecision) -> dict[str, Any]:
-        def retrain(run: Run, *, allowed: bool, register_baseline: bool, progress: Any) -> Outcome:
-            called.update(run=run, allowed=allowed, register_baseline=register_baseline)
+        def retrain(run: Run, wishes: Wishes, *, progress: Any) -> Outcome:
+            called.update(run=run, wishes=wishes)
             progress("inspect_images", 0, 2)
             progress("inspect_images", 2, 2)
             run.record(INTAKE, make_intake())
@@ -81,7 +83,7 @@ def test_a_run_may_promote_unless_it_is_told_not_to(retrained, arguments, allowe
 
     main(["run", "flowers", "--from", "2026-01-05", *arguments])
 
-    assert called["allowed"] is allowed
+    assert called["wishes"].allowed is allowed
 
 
 @pytest.mark.parametrize(("arguments", "asked"), [([], False), (["--register-baseline"], True)])
@@ -90,7 +92,35 @@ def test_a_run_registers_a_baseline_only_where_it_is_asked_to(retrained, argumen
 
     main(["run", "flowers", "--from", "2026-01-05", *arguments])
 
-    assert called["register_baseline"] is asked
+    assert called["wishes"].register_baseline is asked
+
+
+@pytest.mark.parametrize(("arguments", "asked"), [([], False), (["--rebaseline"], True)])
+def test_a_run_replaces_a_champion_that_cannot_be_scored_only_where_it_is_asked_to(retrained, arguments, asked):
+    called = retrained(make_decision())
+
+    main(["run", "flowers", "--from", "2026-01-05", *arguments])
+
+    assert called["wishes"].rebaseline is asked
+
+
+def test_a_run_knows_who_started_it(retrained, monkeypatch):
+    called = retrained(make_decision())
+    monkeypatch.setattr(getpass, "getuser", lambda: "ada")
+
+    main(["run", "flowers", "--from", "2026-01-05"])
+
+    assert called["run"].started_by == "ada"
+
+
+def test_a_dry_run_says_what_the_gates_said_and_that_nothing_moved(retrained, capsys):
+    retrained(make_decision(is_dry_run=True))
+
+    assert main(["run", "flowers", "--from", "2026-01-05", "--no-promote"]) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    at = lines.index("challenger 20260103T0200-aaaaaaaaaaaa: approved, and not promoted")
+    assert lines[at + 1].startswith("  because the run was asked to decide only")
 
 
 def test_the_same_days_are_the_same_run(retrained):

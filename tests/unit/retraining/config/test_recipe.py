@@ -178,7 +178,7 @@ def test_a_gate_without_its_metric_or_threshold_is_refused(tmp_path: Path, key: 
         ("gates.2.maximum_ece", float("nan")),
         ("gates.2.maximum_ece", 0),
         ("gates.3.minimum_per_class", 0),
-        ("gates.0.metric", "accuracy"),
+        ("gates.0.metric", "beauty"),
     ],
 )
 def test_a_gate_that_could_not_close_is_refused(tmp_path: Path, key: str, value: Any):
@@ -191,7 +191,7 @@ def test_a_gate_that_could_not_close_is_refused(tmp_path: Path, key: str, value:
 def test_a_gate_of_no_known_kind_is_refused_with_the_known_kinds(tmp_path: Path):
     error = refusal_of(tmp_path, changed("gates.0.gate", "vibes"))
     assert error.where.endswith("key gates.0")
-    assert "'floor', 'non_inferior', 'calibration', 'test_rows'" in error.problem
+    assert "'floor', 'non_inferior', 'maximum_regression', 'calibration'" in error.problem
 
 
 def test_a_recipe_without_gates_is_refused(tmp_path: Path):

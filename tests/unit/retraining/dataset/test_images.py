@@ -35,7 +35,7 @@ def snapshot_of(*rows):
     """Rows of a snapshot, as it is read, each given by its image id, day and file."""
     columns = ("image_id", "date", "bytes_sha256", "key")
     frame = pd.DataFrame([(name, day, sha256(body), f"{day}/{name}") for name, day, body in rows], columns=columns)
-    frame = frame.assign(perceptual_hash="", label="daisy", group="", split="train")
+    frame = frame.assign(perceptual_hash="", label="daisy", group="", split="train", attributes="")
     return from_parquet(to_parquet(frame, SNAPSHOT), SNAPSHOT, "")
 
 

@@ -46,13 +46,14 @@ def splits(store: InMemoryStore, uri: str) -> dict[str, str]:
 
 
 def test_a_snapshot_holds_every_image_once_sorted_with_its_split_and_its_day(store: InMemoryStore):
-    accept(store, BEFORE, [row("z", "poppy", split="test", group="g")])
+    accept(store, BEFORE, [row("z", "poppy", split="test", group="g", attributes='{"site":"north"}')])
     record = freeze(make_run(store))
     rows = read_snapshot(store, record.uri)
     assert list(rows.columns) == SNAPSHOT.names
     assert list(rows["image_id"]) == sorted({one["image_id"] for one in LEAST} | {"z"})
     first = rows.set_index("image_id").loc["z"]
     assert (first["split"], first["date"], first["group"], first["label"]) == ("test", BEFORE, "g", "poppy")
+    assert first["attributes"] == '{"site":"north"}'
     assert record.counts["train"] == dict.fromkeys(LABELS, 2)
     assert record.counts["test"] == {"daisy": 0, "poppy": 1, "orchid": 0}
     assert list(record.batch_uris) == [BEFORE, DAY]

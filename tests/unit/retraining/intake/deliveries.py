@@ -93,6 +93,7 @@ def _row(number: int, changes: Mapping[str, object]) -> dict[str, object]:
         "label": "daisy",
         "group": "",
         "split": "",
+        "attributes": "",
         "bytes_sha256": f"bytes of {image}",
         "pixel_sha256": f"pixels of {image}",
         "perceptual_hash": sha256(image.encode()),

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 
+import pandas as pd
 import pytest
 
 from include.retraining.artifacts import Window
 from include.retraining.errors import ArtifactIntegrityError
-from include.retraining.intake.batches import all_revisions, current_batches, read_batch
+from include.retraining.intake.batches import TABLE, all_revisions, current_batches, read_batch
 from include.retraining.schemas import BATCH
 from include.retraining.storage import layout
 from include.retraining.storage.memory import InMemoryStore
+from include.retraining.storage.publishing import publish
+from include.retraining.storage.tables import to_parquet
 from tests.builders import CLASSIFIER, make_run
 from tests.datasets import accept, row
 
@@ -76,6 +79,18 @@ def test_a_batch_is_read_back():
         ["a", "daisy", "", "train", False],
         ["b", "poppy", "garden", "test", True],
     ]
+
+
+def test_a_batch_of_an_earlier_version_has_no_attributes():
+    store = InMemoryStore()
+    old = BATCH.remove(BATCH.get_field_index("attributes"))
+    body = to_parquet(pd.DataFrame([row("a"), row("b")]), old)
+    publish(store, "batches/flowers/2026-01-01/old/", {TABLE: body})
+
+    rows = read_batch(store, "batches/flowers/2026-01-01/old/")
+
+    assert list(rows.columns) == BATCH.names
+    assert rows[["image_id", "attributes"]].to_numpy().tolist() == [["a", ""], ["b", ""]]
 
 
 def test_a_batch_that_was_changed_since_is_refused():

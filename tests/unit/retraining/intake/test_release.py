@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from include.retraining.errors import ConfigurationError, PointerMovedError, StorageUnavailableError
+from include.retraining.intake.attributes import attributes_of, attributes_text
 from include.retraining.intake.corrections import Correction, Corrections
 from include.retraining.intake.delivery.listing import list_delivery
 from include.retraining.intake.quarantine import quarantine_images
@@ -107,6 +108,31 @@ def test_what_is_not_corrected_is_as_it_was_delivered_but_a_split_that_is_none()
     (dropped,) = released_rows(store, "incoming/flowers/2026-01-04/released/labels.csv")
     assert (kept["group"], kept["split"]) == ("patient 1", "test")
     assert (dropped["group"], dropped["split"]) == ("patient 1", "")
+
+
+def test_attributes_are_as_they_were_delivered_whatever_columns_the_day_s_other_images_have():
+    store = FailingStore()
+    quarantine(store, "a.png", attributes=attributes_text({"site": "nörd", "camera": "a\rb,\n"}))
+    release(store, ("a.png", "daisy"))
+    quarantine(store, "b.png", attributes=attributes_text({f"column {number}": "x" for number in range(32)}))
+
+    release(store, ("b.png", "poppy"))
+
+    window = type(WINDOW)(start=WINDOW.start.replace(day=3), end=WINDOW.end.replace(day=4))
+    rows = list_delivery(make_run(store, window=window)).rows.set_index("label")
+    assert attributes_of(rows.loc["daisy", "attributes"]) == {"site": "nörd", "camera": "a\rb,\n"}
+    assert attributes_of(rows.loc["poppy", "attributes"]) == {f"column {number}": "x" for number in range(32)}
+
+
+def test_an_image_that_an_earlier_version_quarantined_is_released_without_attributes(store):
+    key = "quarantine/flowers/2026-01-02/reasons.jsonl"
+    lines = [json.loads(line) for line in store.get(key).splitlines()]
+    assert all(line.pop("attributes") == "" for line in lines)
+    store.put(key, "".join(f"{json.dumps(line)}\n" for line in lines).encode())
+
+    release(store, ("a.png", "daisy"))
+
+    assert [row["label"] for row in released_rows(store)] == ["daisy"]
 
 
 def test_an_image_may_be_named_by_its_key(store):

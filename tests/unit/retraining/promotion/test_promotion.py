@@ -1,37 +1,76 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 
 from include.retraining import journal, registry, steps
-from include.retraining.artifacts import Move, PromotionDecision, VersionRecord
-from include.retraining.errors import ArtifactIntegrityError, PointerMovedError, StorageUnavailableError
-from include.retraining.promotion.promotion import promote
-from include.retraining.run import DECISION, PROMOTION, Run
+from include.retraining.artifacts import Approval, Move, PromotionDecision, Retirement, VersionRecord
+from include.retraining.errors import (
+    ArtifactIntegrityError,
+    ConfigurationError,
+    PointerMovedError,
+    StorageUnavailableError,
+)
+from include.retraining.promotion import promotion
+from include.retraining.promotion.champion import settle, touch
+from include.retraining.promotion.promotion import promote, promote_by_hand
+from include.retraining.run import APPROVAL, DECISION, PROMOTION, Run
 from include.retraining.storage import layout
 from include.retraining.storage.base import key_of
 from include.retraining.storage.memory import InMemoryStore
-from include.retraining.storage.publishing import MANIFEST
-from tests.builders import (
-    CLASSIFIER,
-    RUN_ID,
-    STARTED_AT,
-    WINDOW,
-    crown,
-    make_decision,
-    make_run,
-    publish_made_version,
-)
-from tests.stores import DyingStore, holding
+from include.retraining.storage.publishing import MANIFEST, read_manifest
+from tests.builders import CLASSIFIER, RUN_ID, STARTED_AT, WINDOW, make_config, make_run
+from tests.promotions import crown, make_decision, publish_made_version
+from tests.stores import DyingStore, RememberingStore, holding
 
 CHAMPION = layout.champion(CLASSIFIER)
 
 
-def decision_on(version: VersionRecord, store: InMemoryStore) -> PromotionDecision:
+def decision_on(version: VersionRecord, run: Run, **fields) -> PromotionDecision:
     """An approval that compared with whatever is champion now."""
-    champion, etag = registry.champion(store, CLASSIFIER)
-    return make_decision(challenger=version.name, champion=champion.version if champion else None, champion_etag=etag)
+    champion, etag = registry.champion(run.store, CLASSIFIER)
+    return make_decision(
+        challenger=version.name,
+        challenger_digest=version.digest,
+        champion=champion.version if champion else None,
+        champion_etag=etag,
+        resulting=version.name,
+        run_id=run.run_id,
+        **fields,
+    )
+
+
+def refusal_on(version: VersionRecord, run: Run) -> PromotionDecision:
+    return dataclasses.replace(decision_on(version, run), approved=False, reasons=("it is worse",))
+
+
+def never() -> PromotionDecision:
+    raise AssertionError("nothing changed, so nothing was to be decided again")
+
+
+def reigning(store: InMemoryStore) -> str:
+    return registry.champion(store, CLASSIFIER)[0].version
+
+
+def moves_of(store: InMemoryStore) -> list[Move]:
+    return [entry.move for entry in journal.entries(store, CLASSIFIER) if entry.move is not None]
+
+
+def decisions_of(store: InMemoryStore) -> list[PromotionDecision]:
+    return [entry.decision for entry in journal.entries(store, CLASSIFIER) if entry.decision is not None]
+
+
+def theirs_promoted(store: InMemoryStore, run_id: str = "theirs", model: bytes = b"theirs") -> VersionRecord:
+    """Another run promotes another version."""
+    theirs = make_run(store, run_id=run_id)
+    version = publish_made_version(store, model=model)
+    assert isinstance(promote(theirs, decision_on(version, theirs), decide_again=None), Move)
+    return version
 
 
 @pytest.fixture
@@ -44,139 +83,580 @@ def version(run: Run) -> VersionRecord:
     return publish_made_version(run.store)
 
 
-def test_the_first_champion_is_crowned_and_the_move_is_in_the_journal(run: Run, version: VersionRecord):
-    move = promote(run, decision_on(version, run.store))
-    assert move == Move(None, version.name, RUN_ID, STARTED_AT, WINDOW.end)
+def test_the_first_champion_is_crowned_and_decision_and_move_are_in_the_journal(run: Run, version: VersionRecord):
+    run = dataclasses.replace(run, started_by="ada")
+    decision = decision_on(version, run)
+
+    move = promote(run, decision, decide_again=never)
+
+    assert move == Move(
+        None, version.name, RUN_ID, STARTED_AT, WINDOW.end, kind="promotion", by="ada", reason="2 of 2 gates passed"
+    )
     champion, _ = registry.champion(run.store, CLASSIFIER)
     assert (champion.version, champion.uri, champion.digest) == (version.name, version.uri, version.digest)
     assert (champion.window_end, champion.previous, champion.run_id) == (WINDOW.end, None, RUN_ID)
+    assert champion.move == move
     assert registry.champion_problems(run.store, CLASSIFIER) == []
-    assert [entry.move for entry in journal.entries(run.store, CLASSIFIER)] == [move]
+    assert [(entry.decision, entry.move) for entry in journal.entries(run.store, CLASSIFIER)] == [
+        (decision, None),
+        (None, move),
+    ]
 
 
 def test_a_second_champion_names_the_first(run: Run, version: VersionRecord):
-    first = publish_made_version(run.store, model=b"first")
-    crown(run.store, first)
-    move = promote(run, decision_on(version, run.store))
-    assert isinstance(move, Move)
+    first = theirs_promoted(run.store)
+
+    move = promote(run, decision_on(version, run), decide_again=never)
+
     assert (move.incumbent, move.resulting) == (first.name, version.name)
     assert registry.champion(run.store, CLASSIFIER)[0].previous == first.name
-    assert len(registry.version_names(run.store, CLASSIFIER)) == 2
 
 
-def test_a_refused_challenger_is_not_promoted(run: Run, version: VersionRecord):
+def test_a_champion_from_before_pointers_carried_moves_is_replaced(run: Run, version: VersionRecord):
+    first = publish_made_version(run.store, model=b"first")
+    crown(run.store, first)
+
+    move = promote(run, decision_on(version, run), decide_again=never)
+
+    assert (move.incumbent, reigning(run.store)) == (first.name, version.name)
+
+
+def test_a_re_baseline_is_told_of_in_the_move(run: Run, version: VersionRecord):
+    move = promote(run, decision_on(version, run, rebaseline="its labels are others"), decide_again=never)
+
+    assert move.reason == "re-baseline: its labels are others"
+
+
+@pytest.mark.parametrize("fields", [{"approved": False, "reasons": ("it is worse",)}, {"is_dry_run": True}])
+def test_what_does_not_act_is_not_promoted(run: Run, version: VersionRecord, fields: dict):
     before = dict(run.store.objects)
-    with pytest.raises(ValueError, match="Expected an approved decision"):
-        promote(run, make_decision("it is worse", challenger=version.name))
+
+    with pytest.raises(ValueError, match="Expected a decision that acts"):
+        promote(run, dataclasses.replace(decision_on(version, run), **fields), decide_again=never)
+
     assert run.store.objects == before
 
 
 @pytest.mark.parametrize("name", [registry.MODEL, registry.LINEAGE, registry.CANDIDATE, MANIFEST])
 @pytest.mark.parametrize("damage", ["deleted", "flipped"])
 def test_a_version_that_is_not_whole_is_never_pointed_at(run: Run, version: VersionRecord, name: str, damage: str):
+    decision = decision_on(version, run)
     key = f"{key_of(run.store, version.uri)}{name}"
     if damage == "deleted":
         run.store.delete(key)
     else:
         run.store.put(key, run.store.get(key)[:-1] + b"\x00")
+
     with pytest.raises(ArtifactIntegrityError, match="expected a whole version"):
-        promote(run, decision_on(version, run.store))
+        promote(run, decision, decide_again=never)
+
     assert not run.store.exists(CHAMPION)
-    assert journal.entries(run.store, CLASSIFIER) == []
+    assert moves_of(run.store) == []
 
 
-def test_a_champion_that_changed_after_the_decision_turns_the_approval_into_a_refusal(run: Run, version: VersionRecord):
-    decision = decision_on(version, run.store)
-    other = publish_made_version(run.store, model=b"other")
-    crown(run.store, other)
-    refusal = promote(run, decision)
+def test_a_version_whose_manifest_was_forged_after_the_decision_is_never_pointed_at(run: Run, version: VersionRecord):
+    decision = dataclasses.replace(decision_on(version, run), challenger_digest="0" * 64)
+
+    with pytest.raises(ArtifactIntegrityError, match=f"expected content {'0' * 64} as decided"):
+        promote(run, decision, decide_again=never)
+
+    assert not run.store.exists(CHAMPION)
+
+
+def test_while_the_journal_is_broken_nothing_is_promoted(run: Run, version: VersionRecord):
+    theirs = theirs_promoted(run.store)
+    decision = decision_on(version, run)
+    run.store.delete(f"{layout.history(CLASSIFIER)}00000001.json")
+
+    with pytest.raises(ArtifactIntegrityError, match="a journal without gaps or changes"):
+        promote(run, decision, decide_again=never)
+
+    assert reigning(run.store) == theirs.name
+
+
+def test_a_champion_json_that_was_deleted_does_not_make_the_next_model_a_first_one(run: Run, version: VersionRecord):
+    theirs = theirs_promoted(run.store)
+    run.store.delete(CHAMPION)
+
+    with pytest.raises(ArtifactIntegrityError, match=f"to version {theirs.name} by theirs, got no object"):
+        promote(run, decision_on(version, run), decide_again=never)
+
+
+def test_a_champion_that_changed_after_an_approval_by_a_person_turns_it_into_a_refusal(
+    run: Run, version: VersionRecord
+):
+    decision = decision_on(version, run)
+    other = theirs_promoted(run.store)
+
+    refusal = promote(run, decision, decide_again=None)
+
     assert isinstance(refusal, PromotionDecision)
-    assert not refusal.approved
+    assert not refusal.acts
     assert refusal.reasons == (
         f"the champion changed from None to {other.name} after the decision: run it again to compare with it",
     )
-    assert registry.champion(run.store, CLASSIFIER)[0].version == other.name
-    assert [entry.decision for entry in journal.entries(run.store, CLASSIFIER)] == [refusal]
-    assert promote(run, decision) == refusal
-    assert len(journal.entries(run.store, CLASSIFIER)) == 1
+    assert refusal.resulting == reigning(run.store) == other.name
+    assert decisions_of(run.store)[-1] == refusal
+    n_entries = len(journal.entries(run.store, CLASSIFIER))
+    assert promote(run, decision, decide_again=None) == refusal
+    assert len(journal.entries(run.store, CLASSIFIER)) == n_entries
+
+
+def test_whoever_was_overtaken_decides_again_and_may_win_against_the_new_champion(run: Run, version: VersionRecord):
+    decision = decision_on(version, run)
+    other = theirs_promoted(run.store)
+
+    move = promote(run, decision, decide_again=lambda: decision_on(version, run))
+
+    assert (move.incumbent, move.resulting) == (other.name, version.name)
+    assert reigning(run.store) == version.name
+    assert [it.champion for it in decisions_of(run.store) if it.run_id == RUN_ID] == [other.name]
+
+
+def test_whoever_was_overtaken_decides_again_and_may_stay_at_a_refusal(run: Run, version: VersionRecord):
+    decision = decision_on(version, run)
+    other = theirs_promoted(run.store)
+
+    outcome = promote(run, decision, decide_again=lambda: refusal_on(version, run))
+
+    assert outcome == refusal_on(version, run)
+    assert reigning(run.store) == other.name
 
 
 class OvertakenStore(InMemoryStore):
-    """Another run crowns its version between this run's read and its write."""
+    """Something else happens between a run's read and its write of the pointer."""
 
-    def __init__(self, objects: dict[str, bytes], theirs: VersionRecord) -> None:
+    def __init__(self, objects: dict[str, bytes], *happens: Callable[[InMemoryStore], object]) -> None:
         super().__init__()
         self.objects.update(objects)
-        self.theirs: VersionRecord | None = theirs
+        self.happens = list(happens)
 
-    def replace(self, key, body, *, etag):
-        if key == CHAMPION and self.theirs is not None:
-            theirs, self.theirs = self.theirs, None
-            crown(self, theirs)
-        return super().replace(key, body, etag=etag)
+    def replace(self, key, body, **options):
+        if key == CHAMPION and self.happens:
+            happening, waiting = self.happens[0], self.happens[1:]
+            self.happens = []  # what happens writes the pointer too
+            happening(self)
+            self.happens = waiting
+        return super().replace(key, body, **options)
 
 
-def test_a_lost_race_for_the_pointer_is_worth_a_retry_and_the_retry_refuses(run: Run, version: VersionRecord):
-    theirs = publish_made_version(run.store, model=b"theirs")
-    decision = decision_on(version, run.store)
-    raced = dataclasses.replace(run, store=OvertakenStore(run.store.objects, theirs))
+def test_whoever_loses_the_race_for_the_pointer_decides_again_at_once(run: Run, version: VersionRecord):
+    raced = dataclasses.replace(run, store=OvertakenStore(run.store.objects, theirs_promoted))
+    decided = []
+
+    def decide_again() -> PromotionDecision:
+        decided.append(reigning(raced.store))
+        return decision_on(version, raced)
+
+    move = promote(raced, decision_on(version, raced), decide_again=decide_again)
+
+    assert isinstance(move, Move)
+    assert decided == [move.incumbent]
+    assert [it.resulting for it in moves_of(raced.store)] == [move.incumbent, version.name]
+    assert journal.problems(raced.store, CLASSIFIER) == []
+
+
+def test_a_pointer_that_was_only_touched_is_moved_without_another_decision(run: Run, version: VersionRecord):
+    theirs_promoted(run.store)
+    raced = dataclasses.replace(
+        run, store=OvertakenStore(run.store.objects, lambda store: touch(store, CLASSIFIER, *settle(store, CLASSIFIER)))
+    )
+
+    move = promote(raced, decision_on(version, raced), decide_again=never)
+
+    assert (move.resulting, reigning(raced.store)) == (version.name, version.name)
+    assert registry.champion(raced.store, CLASSIFIER)[0].generation == 3
+
+
+def test_a_retirement_that_comes_before_the_pointer_is_written_refuses_the_challenger(run: Run, version: VersionRecord):
+    theirs = theirs_promoted(run.store)
+
+    def retire(store: InMemoryStore) -> None:
+        journal.append(store, CLASSIFIER, Retirement((version.name,), "ada", STARTED_AT, "it is old"))
+        touch(store, CLASSIFIER, *settle(store, CLASSIFIER))
+
+    raced = dataclasses.replace(run, store=OvertakenStore(run.store.objects, retire))
+
+    refusal = promote(raced, decision_on(version, raced), decide_again=never)
+
+    assert refusal.reasons == (f"no run may make {version.name} champion again: ada had it removed: it is old",)
+    assert reigning(raced.store) == theirs.name
+
+
+def test_where_others_never_stop_moving_the_champion_a_retry_is_asked_for(run: Run, version: VersionRecord):
+    rivals = [
+        lambda store, number=number: theirs_promoted(store, f"rival {number}", f"rival {number}".encode())
+        for number in range(20)
+    ]
+    raced = dataclasses.replace(run, store=OvertakenStore(run.store.objects, *rivals))
+
     with pytest.raises(PointerMovedError):
-        promote(raced, decision)
-    assert registry.champion(raced.store, CLASSIFIER)[0].version == theirs.name
-    retried = promote(raced, decision)
-    assert isinstance(retried, PromotionDecision)
-    assert not retried.approved
-    assert registry.champion(raced.store, CLASSIFIER)[0].version == theirs.name
+        promote(raced, decision_on(version, raced), decide_again=lambda: decision_on(version, raced))
 
 
-@pytest.mark.parametrize("writes", [0, 1])
+def test_of_promoters_in_parallel_each_that_decides_again_comes_to_its_turn_and_no_move_is_lost():
+    store = InMemoryStore()
+    runs = [make_run(store, run_id=f"run {number}") for number in range(6)]
+    versions = [publish_made_version(store, model=run.run_id.encode()) for run in runs]
+    together = threading.Barrier(len(runs))
+    first = [decision_on(version, run) for version, run in zip(versions, runs, strict=True)]
+
+    def race(run: Run, version: VersionRecord, decision: PromotionDecision) -> Move | PromotionDecision:
+        together.wait(10)
+        return promote(run, decision, decide_again=lambda: decision_on(version, run))
+
+    with ThreadPoolExecutor(len(runs)) as threads:
+        outcomes = list(threads.map(race, runs, versions, first))
+
+    moves = moves_of(store)
+    assert sorted(move.run_id for move in moves) == sorted(run.run_id for run in runs)
+    assert [move.incumbent for move in moves] == [None, *(move.resulting for move in moves[:-1])]
+    assert sorted(outcomes, key=moves.index) == moves
+    assert journal.problems(store, CLASSIFIER) == []
+    assert reigning(store) == moves[-1].resulting
+
+
+def test_of_promoters_in_parallel_who_may_not_decide_again_one_wins():
+    store = InMemoryStore()
+    runs = [make_run(store, run_id=f"run {number}") for number in range(6)]
+    versions = [publish_made_version(store, model=run.run_id.encode()) for run in runs]
+    decisions = [decision_on(version, run) for version, run in zip(versions, runs, strict=True)]
+    together = threading.Barrier(len(runs))
+
+    def race(run: Run, decision: PromotionDecision) -> Move | PromotionDecision:
+        together.wait(10)
+        return promote(run, decision, decide_again=None)
+
+    with ThreadPoolExecutor(len(runs)) as threads:
+        outcomes = list(threads.map(race, runs, decisions))
+
+    (move,) = [it for it in outcomes if isinstance(it, Move)]
+    assert moves_of(store) == [move]
+    assert sum(not it.approved for it in decisions_of(store)) == len(runs) - 1
+    assert journal.problems(store, CLASSIFIER) == []
+
+
+@pytest.mark.parametrize("is_overtaken", [False, True])
 def test_a_promotion_that_is_killed_at_any_write_is_completed_by_its_retry(
-    run: Run, version: VersionRecord, writes: int
+    run: Run, version: VersionRecord, is_overtaken: bool
 ):
-    decision = decision_on(version, run.store)
-    dying = DyingStore(writes, run.store.objects)
-    with pytest.raises(StorageUnavailableError):
-        promote(dataclasses.replace(run, store=dying), decision)
-    assert (CHAMPION in dying.objects) is (writes == 1)
-    left = dataclasses.replace(run, store=holding(dying.objects))
-    move = promote(left, decision)
-    promote(run, decision)
-    assert left.store.objects == run.store.objects
-    assert [entry.move for entry in journal.entries(left.store, CLASSIFIER)] == [move]
+    theirs_promoted(run.store)
+    decision = decision_on(version, run)
+    if is_overtaken:
+        theirs_promoted(run.store, "later", b"later")
+    undisturbed = RememberingStore(run.store.objects)
+
+    def promoted(store: InMemoryStore) -> Move | PromotionDecision:
+        on = dataclasses.replace(run, store=store)
+        return promote(on, decision, decide_again=lambda: decision_on(version, on))
+
+    move = promoted(undisturbed)
+    n_writes = len(undisturbed.states)
+    assert n_writes >= 3  # the decision, the pointer, the move; and the journal's head
+    for writes in range(n_writes):
+        dying = DyingStore(writes, run.store.objects)
+        with pytest.raises(StorageUnavailableError):
+            promoted(dying)
+        left = holding(dying.objects)
+        assert promoted(left) == move
+        assert left.objects == undisturbed.objects
 
 
 def test_a_promotion_that_is_repeated_after_it_ended_changes_nothing(run: Run, version: VersionRecord):
-    decision = decision_on(version, run.store)
-    move = promote(run, decision)
+    decision = decision_on(version, run)
+    move = promote(run, decision, decide_again=never)
     before = dict(run.store.objects)
-    assert promote(run, decision) == move
+
+    assert promote(run, decision, decide_again=never) == move
+
     assert run.store.objects == before
 
 
-def test_a_retry_does_not_take_the_crown_back_from_a_later_champion(run: Run, version: VersionRecord):
-    decision = decision_on(version, run.store)
-    promote(run, decision)
-    later = publish_made_version(run.store, model=b"later")
-    crown(run.store, later)
-    refusal = promote(run, decision)
-    assert isinstance(refusal, PromotionDecision)
-    assert not refusal.approved
-    assert registry.champion(run.store, CLASSIFIER)[0].version == later.name
+def test_a_retry_finds_that_it_promoted_and_does_not_take_the_crown_back_from_a_later_champion(
+    run: Run, version: VersionRecord
+):
+    decision = decision_on(version, run)
+    move = promote(run, decision, decide_again=never)
+    later = theirs_promoted(run.store)
+
+    assert promote(run, decision, decide_again=never) == move
+
+    assert reigning(run.store) == later.name
+
+
+def test_a_run_that_is_done_again_from_its_start_may_promote_again(run: Run, version: VersionRecord):
+    promote(run, decision_on(version, run), decide_again=never)
+    later = theirs_promoted(run.store)
+    again = dataclasses.replace(run, started_at=STARTED_AT + timedelta(hours=3))
+
+    move = promote(again, decision_on(version, again), decide_again=never)
+
+    assert (move.incumbent, move.resulting) == (later.name, version.name)
 
 
 def test_the_step_records_the_move_beside_the_decision(run: Run, version: VersionRecord):
-    uri = run.record(DECISION, decision_on(version, run.store))
-    move = steps.promote_challenger(run, uri)
+    uri = run.record(DECISION, decision_on(version, run))
+
+    move = steps.promote_challenger(run, uri, rebaseline=False)
+
     assert run.recall(PROMOTION, Move) == move
     assert run.recall(DECISION, PromotionDecision).approved
 
 
-def test_the_step_records_that_it_was_overtaken_and_says_so_again_when_it_is_repeated(run: Run, version: VersionRecord):
-    uri = run.record(DECISION, decision_on(version, run.store))
-    crown(run.store, publish_made_version(run.store, model=b"other"))
-    refusal = steps.promote_challenger(run, uri)
-    assert isinstance(refusal, PromotionDecision)
+def test_the_step_leaves_a_dry_run_alone(run: Run, version: VersionRecord):
+    decision = decision_on(version, run, is_dry_run=True)
+    uri = run.record(DECISION, decision)
+
+    assert steps.promote_challenger(run, uri, rebaseline=False) == decision
+
+    assert not run.store.exists(CHAMPION)
+
+
+@pytest.mark.parametrize(
+    ("by", "reason"), [("ada", "vetoed by ada"), ("", "nobody approved it in time")], ids=["a veto", "silence"]
+)
+def test_the_step_heeds_a_no_whoever_calls_it(run: Run, version: VersionRecord, by: str, reason: str):
+    uri = run.record(DECISION, decision_on(version, run))
+    steps.record_approval(run, approved=False, by=by, answered_at=STARTED_AT)
+
+    outcome = steps.promote_challenger(run, uri, rebaseline=False)
+
+    assert (outcome.acts, outcome.reasons, outcome.resulting) == (False, (reason,), None)
+    assert not run.store.exists(CHAMPION)
+
+
+def test_the_step_promotes_nothing_without_the_approval_that_the_recipe_requires(version: VersionRecord, run: Run):
+    run = dataclasses.replace(run, config=make_config(promotion={"require_approval": True}))
+    uri = run.record(DECISION, decision_on(version, run))
+
+    outcome = steps.promote_challenger(run, uri, rebaseline=False)
+
+    assert "the recipe requires that a person approves" in outcome.reasons[0]
+    assert not run.store.exists(CHAMPION)
+
+    uri = run.record(DECISION, decision_on(version, run))
+    steps.record_approval(run, approved=True, by="ada", answered_at=STARTED_AT)
+    assert isinstance(steps.promote_challenger(run, uri, rebaseline=False), Move)
+
+
+def test_the_step_does_not_decide_again_about_what_a_person_approved(
+    run: Run, version: VersionRecord, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(steps, "evaluate_challenger", never)
+    uri = run.record(DECISION, decision_on(version, run))
+    steps.record_approval(run, approved=True, by="ada", answered_at=STARTED_AT)
+    other = theirs_promoted(run.store)
+
+    refusal = steps.promote_challenger(run, uri, rebaseline=False)
+
+    assert not refusal.acts
     assert run.recall(DECISION, PromotionDecision) == refusal
+    assert reigning(run.store) == other.name
     before = dict(run.store.objects)
-    assert steps.promote_challenger(run, uri) == refusal
+    assert steps.promote_challenger(run, uri, rebaseline=False) == refusal
     assert run.store.objects == before
+
+
+def test_the_step_scores_the_new_champion_where_it_was_overtaken(
+    run: Run, version: VersionRecord, monkeypatch: pytest.MonkeyPatch
+):
+    uri = run.record(DECISION, decision_on(version, run))
+    theirs_promoted(run.store)
+    calls = []
+
+    def evaluate(_: Run, *uris: str) -> str:
+        calls.append([uri.rpartition("/")[2] for uri in uris])
+        return "evaluation"
+
+    def decide(run: Run, evaluation: str, *, allowed: bool, rebaseline: bool) -> str:
+        calls.append([evaluation, allowed, rebaseline])
+        return run.record(DECISION, refusal_on(version, run))
+
+    monkeypatch.setattr(steps, "evaluate_challenger", evaluate)
+    monkeypatch.setattr(steps, "decide_promotion", decide)
+
+    outcome = steps.promote_challenger(run, uri, rebaseline=True)
+
+    assert outcome == refusal_on(version, run)
+    assert calls == [
+        ["version.json", "selection.json", "snapshot.json", "embedding.json"],
+        ["evaluation", True, True],
+    ]
+
+
+def test_an_answer_is_in_the_journal_once_however_often_it_is_recorded(run: Run, version: VersionRecord):
+    run.record(DECISION, decision_on(version, run))
+
+    for _ in range(2):
+        steps.record_approval(run, approved=True, by="ada", answered_at=STARTED_AT)
+
+    approval = Approval(version.name, RUN_ID, approved=True, by="ada", answered_at=STARTED_AT)
+    assert [entry.approval for entry in journal.entries(run.store, CLASSIFIER)] == [approval]
+    assert run.recall(APPROVAL, Approval) == approval
+
+
+# By hand.
+
+
+@pytest.fixture
+def unloaded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The versions that were proven sound; those here hold no model that could be loaded."""
+    proven: list[str] = []
+
+    def prove(store, classifier, version):
+        proven.append(version)
+        return read_manifest(store, layout.version(classifier, version))
+
+    monkeypatch.setattr(promotion, "require_sound", prove)
+    return proven
+
+
+def by_hand(store: InMemoryStore, version: VersionRecord, run_id: str = "command-line__promote__1") -> Move:
+    return promote_by_hand(
+        make_config(), store, version.name, reason="it is time", by="ada", run_id=run_id, at=STARTED_AT
+    )
+
+
+def journaled(run: Run, decision: PromotionDecision) -> PromotionDecision:
+    journal.append(run.store, CLASSIFIER, decision)
+    return decision
+
+
+@pytest.mark.parametrize("is_dry_run", [True, False])
+def test_a_person_may_carry_out_what_the_gates_approved(
+    run: Run, version: VersionRecord, unloaded: list[str], is_dry_run: bool
+):
+    first = theirs_promoted(run.store)
+    journaled(run, refusal_on(version, run))
+    journaled(run, decision_on(version, run, is_dry_run=is_dry_run))
+
+    move = by_hand(run.store, version)
+
+    assert move == Move(
+        first.name,
+        version.name,
+        "command-line__promote__1",
+        STARTED_AT,
+        WINDOW.end,
+        kind="promotion",
+        by="ada",
+        reason="it is time",
+    )
+    assert (reigning(run.store), moves_of(run.store)[-1], unloaded) == (version.name, move, [version.name])
+    before = dict(run.store.objects)
+    assert by_hand(run.store, version) == move
+    assert run.store.objects == before
+
+
+def veto(run: Run, version: VersionRecord, by: str = "bob", *, approved: bool = False) -> None:
+    approval = Approval(version.name, run.run_id, approved=approved, by=by, answered_at=STARTED_AT)
+    journal.append(run.store, CLASSIFIER, approval)
+
+
+def retire(run: Run, version: VersionRecord) -> None:
+    journal.append(run.store, CLASSIFIER, Retirement((version.name,), "ada", STARTED_AT, "it is old"))
+
+
+@pytest.mark.parametrize(
+    ("happens", "problem"),
+    [
+        pytest.param(lambda *_: None, "nobody decided about it yet", id="not decided"),
+        pytest.param(
+            lambda run, version: journaled(run, refusal_on(version, run)), "it was refused: it is worse", id="refused"
+        ),
+        pytest.param(
+            lambda run, version: (
+                journaled(run, decision_on(version, run)),
+                journaled(run, refusal_on(version, run)),
+            ),
+            "it was refused: it is worse",
+            id="refused later",
+        ),
+        pytest.param(
+            lambda run, version: (journaled(run, decision_on(version, run)), theirs_promoted(run.store, "r2", b"r2")),
+            "it was compared with .*, and the champion is",
+            id="overtaken",
+        ),
+        pytest.param(
+            lambda run, version: (journaled(run, decision_on(version, run)), veto(run, version)),
+            "it was vetoed by bob",
+            id="vetoed",
+        ),
+        pytest.param(
+            lambda run, version: (journaled(run, decision_on(version, run)), veto(run, version, by="")),
+            "nobody approved it in time",
+            id="silence",
+        ),
+        pytest.param(
+            lambda run, version: (journaled(run, decision_on(version, run)), retire(run, version)),
+            "ada had it removed: it is old",
+            id="retired",
+        ),
+        pytest.param(
+            lambda run, version: journaled(run, dataclasses.replace(decision_on(version, run), challenger_digest="")),
+            "the gates approved content that nobody noted",
+            id="no digest",
+        ),
+    ],
+)
+def test_a_person_may_do_no_more_than_the_gates_approved(
+    run: Run, version: VersionRecord, unloaded: list[str], happens, problem: str
+):
+    theirs_promoted(run.store)
+    happens(run, version)
+    before = reigning(run.store)
+
+    with pytest.raises(ConfigurationError, match=problem) as caught:
+        by_hand(run.store, version)
+
+    assert "python -m include.retraining run flowers" in str(caught.value)
+    assert reigning(run.store) == before
+
+
+def test_a_veto_is_about_the_decision_before_it(run: Run, version: VersionRecord, unloaded: list[str]):
+    veto(run, version)
+    journaled(run, decision_on(version, run))
+    veto(run, version, approved=True)
+
+    assert by_hand(run.store, version).resulting == version.name
+
+
+def test_the_champion_is_not_promoted_again_by_hand(run: Run, unloaded: list[str]):
+    theirs = theirs_promoted(run.store)
+
+    with pytest.raises(ConfigurationError, match="it is the champion already"):
+        by_hand(run.store, theirs)
+
+
+def test_an_unsound_version_is_not_promoted_by_hand(run: Run, version: VersionRecord):
+    journaled(run, decision_on(version, run))
+
+    with pytest.raises(ArtifactIntegrityError, match="one without"):
+        by_hand(run.store, version)
+
+    assert not run.store.exists(CHAMPION)
+
+
+def test_a_person_who_loses_the_race_is_told_so(run: Run, version: VersionRecord, unloaded: list[str]):
+    journaled(run, decision_on(version, run))
+    raced = OvertakenStore(run.store.objects, theirs_promoted)
+
+    with pytest.raises(ConfigurationError, match="it was compared with no champion, and the champion is"):
+        by_hand(raced, version)
+
+
+def test_a_promotion_by_hand_that_is_killed_at_any_write_is_completed_by_its_repeat(
+    run: Run, version: VersionRecord, unloaded: list[str]
+):
+    journaled(run, decision_on(version, run))
+    undisturbed = RememberingStore(run.store.objects)
+    move = by_hand(undisturbed, version)
+    assert len(undisturbed.states) >= 2
+
+    for writes in range(len(undisturbed.states)):
+        dying = DyingStore(writes, run.store.objects)
+        with pytest.raises(StorageUnavailableError):
+            by_hand(dying, version)
+        left = holding(dying.objects)
+        assert by_hand(left, version) == move
+        assert left.objects == undisturbed.objects

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from html.parser import HTMLParser
+from typing import Any
 
+from include.retraining.artifacts import SliceMetrics
 from include.retraining.reporting.report import publish_report
 from include.retraining.run import (
     DECISION,
@@ -22,18 +25,15 @@ from include.retraining.run import (
 )
 from tests.builders import (
     LABELS,
-    make_decision,
     make_embedding,
-    make_evaluation,
     make_intake,
     make_label_doubts,
     make_metrics,
-    make_move,
     make_resampling,
     make_selection,
     make_snapshot,
-    publish_made_version,
 )
+from tests.promotions import make_decision, make_evaluation, make_move, publish_made_version
 
 VOID = {"meta", "br", "link", "img", "hr", "input", "col"}
 STAGES = (
@@ -79,6 +79,21 @@ class Page(HTMLParser):
     @property
     def text(self) -> str:
         return " ".join(self.words)
+
+
+def make_slice(column: str = "camera", value: str = "north", **fields: Any) -> SliceMetrics:
+    """A slice of 90 test rows on which the model is as good as anywhere."""
+    part = SliceMetrics(
+        column=column,
+        value=value,
+        n_rows=dict.fromkeys(LABELS, 30),
+        macro_recall=0.8,
+        minimum_recall=0.7,
+        accuracy=0.81,
+        ece=0.05,
+        recall=dict.fromkeys(LABELS, 0.8),
+    )
+    return dataclasses.replace(part, **fields)
 
 
 def record_until(run: Run, stages: Sequence[str]) -> None:

@@ -2,20 +2,33 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
+
+from include.retraining.artifacts import Approval
 from include.retraining.reporting.gather import gather
-from include.retraining.run import DECISION, INTAKE, PROMOTION, RECONSTRUCTION, RESAMPLING, SNAPSHOT, VERSION, Run
+from include.retraining.run import (
+    APPROVAL,
+    DECISION,
+    INTAKE,
+    PROMOTION,
+    RECONSTRUCTION,
+    RESAMPLING,
+    SNAPSHOT,
+    VERSION,
+    Run,
+)
 from include.retraining.storage import layout
 from tests.builders import (
-    make_decision,
+    RUN_ID,
+    STARTED_AT,
     make_intake,
     make_lineage,
-    make_move,
     make_reconstruction,
     make_resampling,
     make_run,
     make_snapshot,
-    publish_made_version,
 )
+from tests.promotions import CHALLENGER, make_decision, make_move, publish_made_version
 
 
 def progress_of(run: Run) -> dict[str, str]:
@@ -51,6 +64,25 @@ def test_the_promotion_of_an_approved_challenger_that_did_not_happen_is_not_reac
     run = make_run()
     run.record(DECISION, make_decision())
 
+    assert progress_of(run)["promotion"] == "not reached"
+
+
+@pytest.mark.parametrize("fields", [{"is_dry_run": True}, {"challenger": CHALLENGER}])
+def test_the_promotion_in_a_dry_run_or_after_a_veto_is_not_due(fields: dict[str, object]) -> None:
+    run = make_run()
+    run.record(DECISION, make_decision(**fields))
+    if "is_dry_run" not in fields:
+        run.record(APPROVAL, Approval(CHALLENGER, RUN_ID, approved=False, by="ana", answered_at=STARTED_AT))
+
+    assert progress_of(run)["promotion"] == "not due"
+
+
+def test_what_was_said_about_another_challenger_does_not_count() -> None:
+    run = make_run()
+    run.record(DECISION, make_decision())
+    run.record(APPROVAL, Approval("another", RUN_ID, approved=False, by="ana", answered_at=STARTED_AT))
+
+    assert gather(run).approval is None
     assert progress_of(run)["promotion"] == "not reached"
 
 

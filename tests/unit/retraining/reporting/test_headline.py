@@ -4,18 +4,12 @@ import dataclasses
 
 import pytest
 
+from include.retraining.artifacts import Approval
 from include.retraining.reporting.gather import gather
 from include.retraining.reporting.headline import Headline, headline_of
-from include.retraining.run import DECISION, EVALUATION, INTAKE, PROMOTION, SNAPSHOT
-from tests.builders import (
-    make_decision,
-    make_evaluation,
-    make_intake,
-    make_metrics,
-    make_move,
-    make_run,
-    make_snapshot,
-)
+from include.retraining.run import APPROVAL, DECISION, EVALUATION, INTAKE, PROMOTION, SNAPSHOT
+from tests.builders import RUN_ID, STARTED_AT, make_intake, make_metrics, make_run, make_snapshot
+from tests.promotions import make_decision, make_evaluation, make_move
 from tests.unit.retraining.reporting.judged import keep_judged_day
 
 CHALLENGER = "20260103T0200-aaaaaaaaaaaa"
@@ -29,6 +23,7 @@ def headline_with(**records: object) -> Headline:
         "snapshot": SNAPSHOT,
         "evaluation": EVALUATION,
         "decision": DECISION,
+        "approval": APPROVAL,
         "promotion": PROMOTION,
     }
     for name, record in records.items():
@@ -40,7 +35,7 @@ def test_a_first_champion_replaced_nobody() -> None:
     headline = headline_with(decision=make_decision(), promotion=make_move())
 
     assert headline.verdict == "promoted"
-    assert headline.sentence == f"Version {CHALLENGER} became the first champion: it passed all 2 gates."
+    assert headline.sentence == f"Version {CHALLENGER} became the first champion: it passed all 2 checks."
 
 
 def test_a_new_champion_names_the_one_it_replaced() -> None:
@@ -48,7 +43,7 @@ def test_a_new_champion_names_the_one_it_replaced() -> None:
 
     headline = headline_with(decision=decision, promotion=make_move(incumbent=CHAMPION))
 
-    assert headline.sentence == f"Version {CHALLENGER} replaced {CHAMPION} as champion: it passed all 2 gates."
+    assert headline.sentence == f"Version {CHALLENGER} replaced {CHAMPION} as champion: it passed all 2 checks."
 
 
 def test_an_approval_without_a_move_is_no_promotion() -> None:
@@ -56,6 +51,43 @@ def test_an_approval_without_a_move_is_no_promotion() -> None:
 
     assert headline.verdict == "approved"
     assert "the champion was not moved" in headline.sentence
+
+
+def test_a_dry_run_says_that_it_was_asked_to_decide_only() -> None:
+    headline = headline_with(decision=make_decision(champion=CHAMPION, is_dry_run=True))
+
+    assert headline.verdict == "approved"
+    assert "the run was asked to decide only" in headline.sentence
+
+
+def test_a_first_model_that_is_left_to_a_person_says_so() -> None:
+    policy = {"promotion": {"first_model": "by_hand"}}
+
+    headline = headline_with(decision=make_decision(is_dry_run=True, policy=policy))
+
+    assert "the recipe leaves the first one to a person" in headline.sentence
+
+
+@pytest.mark.parametrize(
+    ("by", "told"), [("ana", "but ana said no to its promotion;"), ("", "but nobody approved its promotion in time;")]
+)
+def test_a_veto_keeps_the_champion_and_names_who_said_no(by: str, told: str) -> None:
+    approval = Approval(CHALLENGER, RUN_ID, approved=False, by=by, answered_at=STARTED_AT)
+
+    headline = headline_with(decision=make_decision(champion=CHAMPION), approval=approval)
+
+    assert headline.verdict == "kept"
+    assert told in headline.sentence
+
+
+def test_a_rebaseline_is_never_silent() -> None:
+    decision = make_decision(champion=CHAMPION, rebaseline="its model.keras is gone.")
+
+    headline = headline_with(decision=decision, promotion=make_move(incumbent=CHAMPION))
+
+    assert headline.sentence.endswith(
+        "without being compared with that champion, as was asked (re-baseline): its model.keras is gone."
+    )
 
 
 @pytest.mark.parametrize(

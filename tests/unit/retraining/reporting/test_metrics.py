@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
 
+from include.retraining.artifacts import PriorMetrics
 from include.retraining.reporting.gather import gather
 from include.retraining.reporting.metrics import metrics_json
 from include.retraining.run import (
@@ -18,7 +20,6 @@ from include.retraining.run import (
 )
 from tests.builders import (
     LABELS,
-    make_evaluation,
     make_image_level,
     make_intake,
     make_label_doubts,
@@ -30,6 +31,8 @@ from tests.builders import (
     make_selection,
     make_snapshot,
 )
+from tests.promotions import make_difference, make_evaluation, make_scored_version
+from tests.unit.retraining.reporting.pages import make_slice
 
 
 def test_the_numbers_are_flat_and_plain() -> None:
@@ -104,3 +107,34 @@ def test_an_image_level_network_that_had_no_test_rows_has_no_numbers_of_them() -
 
     assert "image_level.validation.macro_recall" in numbers
     assert not any(name.startswith("image_level.test") for name in numbers)
+
+
+def test_an_evaluation_is_told_with_differences_bounds_slices_chance_and_cost() -> None:
+    run = make_run()
+    prior = PriorMetrics(dict.fromkeys(LABELS, 1 / 3), 0.9, 0.88, 0.02, {"daisy": None, "poppy": 0.9, "orchid": 0.7})
+    scored = make_scored_version(deployment=prior, slices=(make_slice(),))
+    differences = (
+        make_difference("macro_recall", 0.05),
+        make_difference("accuracy", 0.01, prior="deployment"),
+        make_difference("recall:orchid", None, slice="camera=north"),
+        make_difference("ece", 0.0, bounds=()),
+    )
+    record = make_evaluation(make_metrics(), make_metrics())
+    run.record(EVALUATION, dataclasses.replace(record, challenger=scored, differences=differences))
+
+    numbers = json.loads(metrics_json(gather(run)))
+
+    assert numbers["difference.test.macro_recall.estimate"] == pytest.approx(0.05)
+    assert numbers["difference.test.macro_recall.lower_95"] == pytest.approx(0.03)
+    assert numbers["difference.test.macro_recall.upper_95"] == pytest.approx(0.07)
+    assert numbers["difference.test.macro_recall.standard_error"] == pytest.approx(0.01)
+    assert numbers["difference.deployment.accuracy.estimate"] == pytest.approx(0.01)
+    assert numbers["difference.slice.camera=north.recall:orchid.estimate"] is None
+    assert numbers["difference.test.ece.lower_95"] is None
+    assert numbers["challenger.deployment.accuracy"] == 0.9
+    assert numbers["challenger.deployment.precision.daisy"] is None
+    assert numbers["challenger.slice.camera=north.rows"] == 90
+    assert numbers["challenger.slice.camera=north.minimum_recall"] == 0.7
+    assert numbers["chance.p_value"] == 0.001
+    assert numbers["cost.size_bytes"] == 15_000_000
+    assert not [name for name in numbers if name.startswith("champion.slice.")]

@@ -10,17 +10,9 @@ from include.retraining.reporting import overview
 from include.retraining.reporting.overview import model_overview
 from include.retraining.storage import layout
 from include.retraining.storage.memory import InMemoryStore
-from tests.builders import (
-    CLASSIFIER,
-    WINDOW,
-    crown,
-    make_candidate,
-    make_decision,
-    make_lineage,
-    make_metrics,
-    make_move,
-    publish_made_version,
-)
+from include.retraining.storage.records import write_record
+from tests.builders import CLASSIFIER, WINDOW, make_candidate, make_lineage, make_metrics
+from tests.promotions import crown, make_decision, make_move, publish_made_version
 
 
 def test_an_empty_registry_is_no_error() -> None:
@@ -149,3 +141,67 @@ def test_only_the_newest_versions_are_read_and_the_champion(monkeypatch: pytest.
 
     assert [version.name for version in shown.versions] == [versions[i].name for i in (4, 3, 1)]
     assert shown.n_versions == 5
+
+
+def test_moves_come_newest_first_and_only_some_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overview, "SHOWN_MOVES", 2)
+    store = InMemoryStore()
+    moves = [make_move(name, before) for name, before in (("a", None), ("b", "a"))]
+    back = make_move("a", "b", kind="rollback", by="ana", reason="it was worse")
+    for move in (*moves, back):
+        journal.append(store, CLASSIFIER, move)
+
+    shown = model_overview(store, CLASSIFIER)
+
+    assert shown.moves == (back, moves[1])
+    assert shown.n_moves == 3
+
+
+def test_a_version_with_a_card_is_known_to_have_one() -> None:
+    store = InMemoryStore()
+    with_card, without = publish_made_version(store), publish_made_version(store, model=b"other")
+    store.put(f"{layout.card(CLASSIFIER, with_card.name)}card.html", b"")
+
+    versions = {version.name: version for version in model_overview(store, CLASSIFIER).versions}
+
+    assert versions[with_card.name].has_card
+    assert not versions[without.name].has_card
+
+
+def test_a_journal_without_one_of_its_entries_has_a_problem_and_the_others_are_shown() -> None:
+    store = InMemoryStore()
+    for number in range(3):
+        journal.append(store, CLASSIFIER, make_decision(run_id=f"run {number}"))
+    store.delete(f"{layout.history(CLASSIFIER)}00000002.json")
+
+    shown = model_overview(store, CLASSIFIER)
+
+    assert "expected entry 2, got nothing" in shown.problems[0]
+    assert shown.last_decision == make_decision(run_id="run 2")
+
+
+def test_a_pointer_that_the_journal_contradicts_has_a_problem() -> None:
+    store = InMemoryStore()
+    first, second = publish_made_version(store), publish_made_version(store, model=b"other")
+    moves = [make_move(first.name), make_move(second.name, first.name)]
+    for move in moves:
+        journal.append(store, CLASSIFIER, move)
+    pointer = dataclasses.replace(crown(store, first), move=moves[0])
+    write_record(store, layout.champion(CLASSIFIER), pointer)
+
+    (problem,) = model_overview(store, CLASSIFIER).problems
+
+    assert problem.startswith(
+        f"s3://memory/models/flowers/champion.json: expected the last move of the journal, to version {second.name}"
+    )
+
+
+def test_a_move_that_is_not_in_the_journal_yet_is_no_problem() -> None:
+    store = InMemoryStore()
+    version = publish_made_version(store)
+    journal.append(store, CLASSIFIER, make_move("another"))
+    write_record(
+        store, layout.champion(CLASSIFIER), dataclasses.replace(crown(store, version), move=make_move(version.name))
+    )
+
+    assert model_overview(store, CLASSIFIER).problems == ()

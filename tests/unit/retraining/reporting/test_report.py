@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import dataclasses
 import re
 from datetime import date
 
 import pytest
 
-from include.retraining.artifacts import Trial
+from include.retraining.artifacts import Approval, GateResult, Incumbent, Trial
 from include.retraining.reporting.report import publish_report
 from include.retraining.run import (
+    APPROVAL,
     DECISION,
     EMBEDDING_PLAN,
     EVALUATION,
@@ -24,10 +26,10 @@ from include.retraining.run import (
 )
 from include.retraining.storage.memory import InMemoryStore
 from tests.builders import (
+    STARTED_AT,
+    WINDOW,
     make_candidate,
     make_config,
-    make_decision,
-    make_evaluation,
     make_image_level,
     make_intake,
     make_label_doubt,
@@ -40,8 +42,9 @@ from tests.builders import (
     make_selection,
     make_snapshot,
 )
+from tests.promotions import make_decision, make_evaluation, make_scored_version
 from tests.unit.retraining.reporting.judged import keep_judged_day
-from tests.unit.retraining.reporting.pages import STAGES, Page, record_until, report_of
+from tests.unit.retraining.reporting.pages import STAGES, Page, make_slice, record_until, report_of
 
 
 @pytest.mark.parametrize("n_stages", range(len(STAGES) + 1))
@@ -63,7 +66,7 @@ def test_a_whole_run_is_told_from_the_delivery_to_the_lineage() -> None:
     text = Page(report_of(run)).text
 
     told = (
-        "replaced 20260102T0200-bbbbbbbbbbbb as champion: it passed all 2 gates.",
+        "replaced 20260102T0200-bbbbbbbbbbbb as champion: it passed all 2 checks.",
         "2026-01-02 02:00 UTC to 2026-01-03 02:00 UTC",
         "520 images were delivered. 500 were accepted, 8 skipped as exact duplicates, and 12 quarantined.",
         "truncated or corrupt The content begins like an image, but does not decode to its end. quarantined 9",
@@ -89,7 +92,7 @@ def test_a_whole_run_is_told_from_the_delivery_to_the_lineage() -> None:
         "mean over classes of √(recall × specificity) 0.8485",
         "0.8000 0.7500 +0.0500",
         "orchid 20 · 80",
-        "✓ passed macro_recall is 0.8000; at least 0.5000 was asked.",
+        "2 checks ran: 2 passed, 0 failed. Result Gate In words ✓ passed test_rows Every class has",
         "c0de" * 16,
     )
     positions = [text.find(sentence) for sentence in told]
@@ -113,7 +116,8 @@ def test_a_refusal_shows_every_reason_and_the_failed_gate_in_words() -> None:
     text = Page(report_of(run)).text
 
     assert "recall fell data is older" in text
-    assert "floor macro recall ✕ failed" in text
+    assert "2 checks ran: 1 passed, 1 failed." in text
+    assert "✕ failed floor macro_recall macro_recall is 0.8000; at least 0.5000 was asked. ✓ passed" in text
 
 
 def test_the_same_records_give_the_same_bytes() -> None:
@@ -195,8 +199,15 @@ def test_whatever_the_records_hold_is_text_and_never_markup() -> None:
     named = {"strategy": hostile, "kind": hostile, "thresholds": {hostile: 0.5}, "settings": {hostile: 1.0}}
     trials = (Trial({hostile: 1.0}, 0.5),)
     run.record(SELECTION, make_selection([make_candidate(**named, name=hostile, trials=trials)], because=hostile))
-    run.record(EVALUATION, make_evaluation(make_metrics({hostile: 0.5, "b": 0.5}), version=hostile))
-    run.record(DECISION, make_decision(hostile, challenger=hostile))
+    metrics = make_metrics({hostile: 0.5, "b": 0.5})
+    slices = (make_slice("camera", hostile, n_rows={hostile: 9, "b": 9}),)
+    scored = make_scored_version(metrics, version=hostile, slices=slices)
+    evaluation = dataclasses.replace(make_evaluation(metrics, metrics), challenger=scored, champion=None)
+    incumbent = Incumbent(hostile, hostile, WINDOW.end, problem=hostile)
+    run.record(EVALUATION, dataclasses.replace(evaluation, incumbent=incumbent))
+    decided = {"challenger": hostile, "rebaseline": hostile, "by": hostile, "run_id": hostile}
+    run.record(DECISION, make_decision(hostile, gates=(GateResult(hostile, False, hostile),), **decided))
+    run.record(APPROVAL, Approval(hostile, hostile, approved=False, by=hostile, answered_at=STARTED_AT))
 
     page = Page(report_of(run))
 
@@ -211,10 +222,14 @@ def test_plots_are_told_to_those_who_do_not_see_them() -> None:
     page = Page(report_of(run))
 
     svgs = [where for where in page.attributes if where[0] == "svg" and where[1] == "aria-label"]
-    assert len(svgs) == 3 * len(make_selection().candidates)
+    n_curves = 3 * len(make_selection().candidates)
+    n_differences = len(make_evaluation(make_metrics(), make_metrics()).differences)
+    assert len(svgs) == n_curves + n_differences + 1
     assert svgs[0][2] == "smote · linear: 0.8000 ± 0.0071, reaches the bound"
     assert svgs[1][2] == "none · linear: 0.7000 ± 0.0071, below the bound"
     assert svgs[2][2].startswith("Macro recall of smote · linear on validation by epoch, from ")
+    assert svgs[n_curves][2] == "Macro recall: +0.0500 [+0.0300, +0.0700]"
+    assert svgs[-1][2].startswith("Accuracy by confidence of challenger and champion;")
     assert [where[2] for where in page.attributes if where[0] == "th" and where[1] == "scope"].count("row") > 20
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from include.retraining.artifacts import (
+    Approval,
     CandidateRecord,
     ClassificationMetrics,
     EmbeddingPlan,
@@ -13,31 +14,39 @@ from include.retraining.artifacts import (
     Lineage,
     Move,
     PromotionDecision,
+    Provenance,
     ResamplingRecord,
+    Retirement,
     SelectionRecord,
     SnapshotRecord,
 )
 from include.retraining.errors import ArtifactIntegrityError
 from include.retraining.storage.memory import InMemoryStore
 from include.retraining.storage.records import from_json, read_record, to_json, write_record
-from tests import builders
+from tests import builders, promotions
 
 VALUES = [
     builders.make_candidate(),
     builders.make_metrics(),
     builders.make_embedding(),
-    builders.make_evaluation(champion=builders.make_metrics()),
-    builders.make_evaluation(),
+    promotions.make_evaluation(champion=builders.make_metrics()),
+    promotions.make_evaluation(),
     builders.make_intake(),
     builders.make_lineage(),
-    builders.make_move(),
-    builders.make_decision(),
-    builders.make_decision("it is worse"),
+    promotions.make_move(),
+    promotions.make_decision(),
+    promotions.make_decision("it is worse"),
     builders.make_resampling(),
     builders.make_selection(),
     builders.make_snapshot(),
+    promotions.PROVENANCE,
+    Retirement(
+        ("20260101T0200-0123456789ab",), by="somebody", retired_at=builders.STARTED_AT, reason="no longer needed"
+    ),
+    Approval("20260101T0200-0123456789ab", builders.RUN_ID, approved=False, by="", answered_at=builders.STARTED_AT),
 ]
 KINDS = {
+    Approval,
     CandidateRecord,
     ClassificationMetrics,
     EmbeddingPlan,
@@ -46,7 +55,9 @@ KINDS = {
     Lineage,
     Move,
     PromotionDecision,
+    Provenance,
     ResamplingRecord,
+    Retirement,
     SelectionRecord,
     SnapshotRecord,
 }
@@ -88,7 +99,7 @@ def test_a_missing_record_is_a_key_error():
         b"\xff",
         b"[]",
         b"{}",
-        to_json(builders.make_move()).replace(b"2026", b"year"),
+        to_json(promotions.make_move()).replace(b"2026", b"year"),
         to_json(builders.make_embedding()),
     ],
 )

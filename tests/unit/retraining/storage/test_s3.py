@@ -130,6 +130,12 @@ def test_a_conditional_write_asks_for_the_tag_or_for_no_object(server: Stubber, 
     assert store.replace("p.json", b"{}", etag=etag) is True
 
 
+def test_a_conditional_write_has_the_content_type_that_is_asked_for(server: Stubber, store: S3Store):
+    asked = {"Bucket": "lake", "Key": "m", "Body": b"x", "ContentType": "application/octet-stream", "IfNoneMatch": "*"}
+    server.add_response("put_object", {"ETag": '"e2"'}, asked)
+    assert store.replace("m", b"x", etag=None, content_type="application/octet-stream") is True
+
+
 @pytest.mark.parametrize(
     ("code", "status", "etag"),
     [

@@ -94,6 +94,25 @@ def test_a_table_of_another_schema_is_refused(schema: pa.Schema):
         from_parquet(body, SCHEMA, "s3://b/k")
 
 
+@pytest.mark.parametrize("columns", [None, ["attributes", "width"], ["width"]])
+def test_a_column_that_an_earlier_version_did_not_have_is_empty_where_it_is_missing(columns):
+    schema = pa.schema([pa.field("attributes", pa.string()), *SCHEMA])
+
+    back = from_parquet(to_parquet(frame(), SCHEMA), schema, "s3://b/k", columns=columns)
+
+    assert list(back.columns) == (columns or schema.names)
+    assert list(back["width"]) == list(frame()["width"])
+    assert "attributes" not in back or list(back["attributes"]) == [""] * len(frame())
+
+
+def test_a_column_of_another_type_is_refused_though_it_may_be_missing():
+    schema = pa.schema([*SCHEMA, pa.field("attributes", pa.string())])
+    body = to_parquet(frame(attributes=[1, 2, 3]), schema.set(len(SCHEMA), pa.field("attributes", pa.int64())))
+
+    with pytest.raises(ArtifactIntegrityError, match="or other types"):
+        from_parquet(body, schema, "s3://b/k")
+
+
 @pytest.mark.parametrize("body", [b"", b"PAR1", b"a,b\n1,2\n", b"PAR1" + bytes(64) + b"PAR1"])
 def test_bytes_that_are_no_table_are_refused(body: bytes):
     with pytest.raises(ArtifactIntegrityError, match="expected a Parquet table, got bytes that are none"):

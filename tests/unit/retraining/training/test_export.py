@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from include.retraining import registry
+from include.retraining.artifacts import Provenance
 from include.retraining.config import ClassifierConfig
 from include.retraining.dataset.snapshot import read_snapshot
 from include.retraining.embedding.features import read_features
 from include.retraining.errors import ArtifactIntegrityError, StorageUnavailableError
-from include.retraining.lineage import code_digest, config_digest
+from include.retraining.lineage import code_digest, config_digest, environment_digest
 from include.retraining.pictures import decode_image
 from include.retraining.storage.base import key_of
 from include.retraining.storage.publishing import problems_of, read_published
@@ -60,7 +61,10 @@ def test_a_version_is_published_whole_and_tells_what_it_was_made_from(made: Expo
         made.resampling.plans["smote"].digest,
     )
     assert (lineage.code_digest, lineage.config_digest) == (code_digest(), config_digest(CONFIG))
+    assert lineage.environment_digest == environment_digest() != ""
+    assert lineage.seeds == {"balancing": 0, "training": 0, "evaluation": 0}
     assert lineage.candidate == made.candidate.name
+    assert version.provenance == Provenance(made.run.run_id, made.run.started_at, by=made.run.started_by)
     prefix = key_of(store, made.version.uri)
     assert tuple(json.loads(read_published(store, prefix, registry.LABELS))) == LABELS
     assert ClassifierConfig.model_validate_json(read_published(store, prefix, registry.RECIPE)) == CONFIG
@@ -152,6 +156,17 @@ def test_an_export_from_the_same_inputs_elsewhere_has_the_same_bytes(made: Expor
     store = holding(made.before)
     assert made.again(store) == made.version
     assert store.objects == made.run.store.objects
+
+
+def test_another_run_with_the_same_inputs_makes_the_same_version_and_finds_it_made(made: Exported):
+    run = dataclasses.replace(made.run, run_id="manual__2", started_by="ada")
+    other, elsewhere = dataclasses.replace(made, run=run), holding(made.before)
+
+    assert other.again(DyingStore(0, made.run.store.objects)) == made.version
+    assert other.again(elsewhere).name == made.version.name
+
+    made_elsewhere = registry.read_version(elsewhere, CLASSIFIER, made.version.name)
+    assert made_elsewhere.provenance == Provenance("manual__2", made.run.started_at, by="ada")
 
 
 def test_an_export_that_is_killed_before_its_manifest_is_completed_by_a_repeat(made: Exported):

@@ -10,6 +10,7 @@ from PIL import Image
 
 from include.retraining.artifacts import EmbeddingRecord
 from include.retraining.embedding.scaling import Scaler
+from include.retraining.errors import ArtifactIntegrityError
 from include.retraining.pictures import decode_image
 from include.retraining.run import Run
 from include.retraining.storage.publishing import sha256
@@ -119,7 +120,7 @@ def test_pickled_objects_are_refused():
     sink = io.BytesIO()
     np.savez(sink, probabilities=np.array([{}], dtype=object))
 
-    with pytest.raises(ValueError, match="allow_pickle=False"):
+    with pytest.raises(ArtifactIntegrityError, match="allow_pickle=False"):
         from_npz(sink.getvalue())
 
 

@@ -9,6 +9,7 @@ import pytest
 from scipy.special import softmax
 
 from include.retraining.embedding.scaling import Scaler
+from include.retraining.errors import ArtifactIntegrityError
 from include.retraining.training.head import Head, Layer, decide, from_npz
 
 
@@ -59,7 +60,7 @@ def test_every_trained_weight_is_counted_and_the_scaler_is_not():
 @pytest.mark.parametrize("units", [(4, 3), (4, 5, 3), (2, *[3] * 11, 2)], ids=["linear", "hidden", "deep"])
 def test_a_head_comes_back_equal_and_of_the_same_bytes(units: tuple[int, ...]):
     head = head_of(*units)
-    back = from_npz(head.to_npz())
+    back = from_npz(head.to_npz(), "s3://b/head.npz")
     assert back.to_npz() == head.to_npz()
     assert len(back.layers) == len(head.layers)
     for one, other in zip(back.layers, head.layers, strict=True):
@@ -79,8 +80,8 @@ def test_a_pickled_object_in_the_archive_is_refused():
     np.savez(
         sink, mean=np.array([print], dtype=object), deviation=np.ones(1), kernel_0=np.ones((1, 1)), bias_0=np.ones(1)
     )
-    with pytest.raises(ValueError, match="allow_pickle=False"):
-        from_npz(sink.getvalue())
+    with pytest.raises(ArtifactIntegrityError, match="s3://b/head.npz: .*allow_pickle=False"):
+        from_npz(sink.getvalue(), "s3://b/head.npz")
 
 
 def test_the_temperature_divides_logits_and_changes_no_decision():
@@ -104,7 +105,7 @@ def test_thresholds_decide_and_change_no_probability():
 def test_temperature_and_thresholds_come_back():
     head = dataclasses.replace(head_of(4, 3), temperature=1 / 3, thresholds=np.array([0.1, 1 / 3, 0.7]))
 
-    back = from_npz(head.to_npz())
+    back = from_npz(head.to_npz(), "s3://b/head.npz")
 
     assert back.temperature == 1 / 3
     assert back.thresholds is not None

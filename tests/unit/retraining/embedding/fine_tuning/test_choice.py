@@ -13,7 +13,8 @@ from include.retraining.embedding.fine_tuning.versions import publish_tuned
 from include.retraining.embedding.fingerprint import fingerprint, fingerprint_components
 from include.retraining.embedding.networks.weights import weights_of
 from include.retraining.storage.memory import InMemoryStore
-from tests.builders import CLASSIFIER, WINDOW, make_config, make_decision, make_run, make_tuned_extractor
+from tests.builders import CLASSIFIER, WINDOW, make_config, make_run, make_tuned_extractor
+from tests.promotions import make_decision
 
 DAY = timedelta(days=1)
 EVERY_TWO = {"occasion": {"when": "every_runs", "runs": 2}}

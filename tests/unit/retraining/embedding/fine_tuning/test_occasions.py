@@ -3,7 +3,8 @@ from __future__ import annotations
 from include.retraining.artifacts import PromotionDecision
 from include.retraining.config import EveryRuns, RecallFell
 from include.retraining.embedding.fine_tuning.occasions import why_due
-from tests.builders import LABELS, make_decision
+from tests.builders import LABELS
+from tests.promotions import make_decision
 
 EVERY_THREE = EveryRuns(when="every_runs", runs=3)
 FELL = RecallFell(when="recall_fell", by=0.05)

@@ -32,11 +32,33 @@ def warnings_of(store, **intake):
 
 def test_a_manifest_row_is_joined_with_its_object():
     store = InMemoryStore()
-    deliver(store, {"x/a.png": b"12345"}, ["x/a.png,daisy,garden,test"])
+    deliver(store, {"x/a.png": b"12345"})
+    store.put(f"{PREFIX}labels.csv", b"image,label,group,split,site\nx/a.png,daisy,garden,test,north\n")
 
     listing = rows_of(store)
 
-    assert columns(listing, *LISTING.names) == [(DAY, "x/a.png", f"{PREFIX}x/a.png", 5, "daisy", "garden", "test")]
+    said = ("daisy", "garden", "test", '{"site":"north"}')
+    assert columns(listing, *LISTING.names) == [(DAY, "x/a.png", f"{PREFIX}x/a.png", 5, *said)]
+
+
+def test_what_no_manifest_names_has_no_attributes():
+    store = InMemoryStore()
+    deliver(store, {"daisy/a.png": b"1", "daisy/b.png": b"2"})
+    without_manifest = rows_of(store)
+    store.put(f"{PREFIX}labels.csv", b"image,label,site\ndaisy/a.png,daisy,north\n")
+
+    assert list(without_manifest["attributes"]) == ["", ""]
+    assert columns(rows_of(store), "image", "attributes") == [("daisy/a.png", '{"site":"north"}'), ("", "")]
+
+
+def test_lines_about_one_image_that_differ_in_attributes_alone_come_in_one_order():
+    store = InMemoryStore()
+    deliver(store, {"a.png": b"1"})
+    lines = [b"a.png,daisy,south", b"a.png,daisy,north"]
+
+    for order in (lines, lines[::-1]):
+        store.put(f"{PREFIX}labels.csv", b"\n".join([b"image,label,site", *order]))
+        assert list(rows_of(store)["attributes"]) == ['{"site":"north"}', '{"site":"south"}']
 
 
 def test_a_row_without_object_and_an_object_without_row_are_both_listed():
@@ -243,14 +265,15 @@ def test_an_unreadable_manifest_names_its_batch():
 
 def test_what_a_manifest_warns_of_is_kept_by_day():
     store = InMemoryStore()
-    deliver(store, {"a.png": b"1", "_READY": b"", "labels.csv": b"image;label;camera\na.png;daisy;left\n"})
+    deliver(store, {"a.png": b"1", "_READY": b"", "labels.csv": b"image;label;\na.png;daisy;\n"})
     deliver(store, {"a.png": b"1", "_READY": b""}, ["a.png,daisy"], day=date(2026, 1, 3))
     window = Window(datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 4, tzinfo=UTC))
 
     assert list_delivery(make_run(store, window=window)).warnings == {
         DAY: (
             "labels.csv: separated by semicolons, and read so; commas are expected",
-            "labels.csv: not used, since no such column is known: 'camera'",
+            "labels.csv: not used, since a column needs a name of 1 to 64 printable characters, without '=' "
+            "and without spaces around it: ''",
         )
     }
 

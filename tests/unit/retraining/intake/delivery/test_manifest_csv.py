@@ -101,11 +101,43 @@ def test_names_with_a_semicolon_do_not_change_the_delimiter():
     assert manifest == Manifest(rows=(ManifestRow("a;b;c.png", "daisy", "", ""),), warnings=())
 
 
-def test_a_column_that_is_not_known_is_left_out_and_named():
-    manifest = read(b"id,image,label,camera,\n1,a.png,daisy,left,\n")
+def test_other_columns_are_the_attributes_of_a_row_by_name_and_an_empty_cell_is_none():
+    manifest = read("site,image,label,camera\nnord ü,a.png,daisy, Left\n,b.png,poppy,\nsüd,c.png,poppy\n".encode())
 
-    assert manifest.rows == (ManifestRow("a.png", "daisy", "", ""),)
-    assert manifest.warnings == ("labels.csv: not used, since no such column is known: 'id', 'camera', ''",)
+    assert [row.attributes for row in manifest.rows] == ['{"camera":" Left","site":"nord ü"}', "", '{"site":"süd"}']
+    assert manifest.warnings == ()
+
+
+def test_a_column_whose_name_no_recipe_could_use_is_left_out_and_named():
+    names = ["", "a=b", '"x\ny"', "ü" * 65, "camera", ""]
+
+    manifest = read(f"image,label,{','.join(names)}\na.png,daisy,1,2,3,4,left,6\n".encode())
+
+    assert manifest.rows == (ManifestRow("a.png", "daisy", "", "", '{"camera":"left"}'),)
+    (warning,) = manifest.warnings
+    assert warning == (
+        "labels.csv: not used, since a column needs a name of 1 to 64 printable characters, without '=' and without "
+        f"spaces around it: '', 'a=b', 'x\\ny', '{'ü' * 65}'"
+    )
+
+
+def test_a_line_of_attributes_alone_is_no_row():
+    assert read(b"image,label,id\na.png,daisy,1\n,,2\n").rows == (ManifestRow("a.png", "daisy", "", "", '{"id":"1"}'),)
+
+
+def test_a_line_with_too_many_fields_has_no_attributes():
+    manifest = read(b"image,label,site\na,b.png,daisy,north\n")
+
+    assert manifest.rows == (ManifestRow("a", "", "", ""),)
+
+
+def test_as_many_and_as_long_attributes_as_are_allowed_are_read():
+    names = [f"{number:064}" for number in range(32)]
+    body = f"image,label,{','.join(names)}\na.png,daisy,{','.join(['x' * 200] * 32)}\n"
+
+    (row,) = read(body.encode()).rows
+
+    assert row.attributes.count("x" * 200) == 32
 
 
 @pytest.mark.parametrize(
@@ -122,6 +154,18 @@ def test_a_column_that_is_not_known_is_left_out_and_named():
         pytest.param(b"image,lable\na.png,daisy\n", "'lable'; did you mean 'label'", id="misspelt label"),
         pytest.param(b"Image,label\na.png,daisy\n", "'Image'; did you mean 'image'", id="other case"),
         pytest.param(b"image,label,label\na.png,daisy,poppy\n", "the column 'label' twice", id="column twice"),
+        pytest.param(b"image,label,at,at\na.png,daisy,1,2\n", "the column 'at' twice", id="attribute twice"),
+        pytest.param(b"image,label,date\na.png,daisy,x\n", "the column 'date' is taken", id="the day's name"),
+        pytest.param(
+            f"image,label,site\na.png,daisy,x\nb.png,daisy,{'x' * 201}\n".encode(),
+            "line 3 has 201 characters as 'site', and 200 are kept at most",
+            id="long attribute",
+        ),
+        pytest.param(
+            f"image,label,{','.join(map(str, range(33)))}\na.png,daisy{',x' * 33}\n".encode(),
+            "line 2 says 33 things beside image, label, group and split, and 32 are kept",
+            id="many attributes",
+        ),
         pytest.param("image,label\n".encode("utf-16"), "save the file as UTF-8", id="utf-16"),
         pytest.param(b'image,label\na.png,"daisy\nb.png,poppy\n', "correct its quotes", id="open quote"),
         pytest.param(b'image,label\n"a"b.png,daisy\n', "line 2 is not valid CSV", id="text behind a quote"),

@@ -46,6 +46,38 @@ def test_values_that_are_no_text_become_text_by_a_stated_rule(value, text):
     assert manifest.rows == (ManifestRow("a.png", text, text, ""),)
 
 
+@pytest.mark.parametrize(
+    ("value", "attributes"),
+    [
+        ("7", '{"site":"7"}'),
+        ("7.0", '{"site":"7"}'),
+        ("true", '{"site":"true"}'),
+        ('"ü"', '{"site":"ü"}'),
+        ("null", ""),
+        ('""', ""),
+    ],
+)
+def test_attributes_become_text_by_the_same_rule(value, attributes):
+    (row,) = read(f'{{"image": "a.png", "site": {value}, "label": "daisy"}}').rows
+
+    assert row.attributes == attributes
+
+
+def test_names_that_no_recipe_could_use_are_left_out_whatever_they_hold_and_told_once():
+    odd = '{"image": "a.png", "label": "daisy", " site": "x", "\\ud800": "x", "a=b": [1], "": {}}'
+
+    manifest = read(odd, odd)
+
+    assert manifest.rows == (ManifestRow("a.png", "daisy", "", ""),) * 2
+    (warning,) = manifest.warnings
+    assert warning.endswith("without '=' and without spaces around it: ' site', '\\ud800', 'a=b', ''")
+
+
+def test_a_line_with_too_long_an_attribute_is_refused_by_its_number():
+    with pytest.raises(DataContractError, match="line 2 has 201 characters as 'site', and 200 are kept at most"):
+        read(GOOD, f'{{"image": "b.png", "label": "daisy", "site": "{"x" * 201}"}}')
+
+
 @pytest.mark.parametrize("name", [" a b.png", "日本.png", "a\u2028b.png", "two\nlines.png", '"<script>"', "../a.png"])
 def test_names_are_kept_letter_for_letter(name):
     plain = json.dumps({"image": name, "label": " Daisy"}, ensure_ascii=False)
@@ -54,11 +86,13 @@ def test_names_are_kept_letter_for_letter(name):
     assert read(plain, escaped).rows == (ManifestRow(name, " Daisy", "", ""),) * 2
 
 
-def test_a_name_that_is_not_known_is_left_out_whatever_it_holds_and_told_once():
-    manifest = read('{"image": "a.png", "label": "daisy", "box": [1, {"x": 2}]}', '{"box": [], "camera": 1}', GOOD)
+def test_attributes_that_are_lists_or_objects_are_left_out_and_told_once():
+    boxed = '{"image": "a.png", "label": "daisy", "box": [1, {"x": 2}], "camera": 1}'
 
-    assert manifest.rows == (ManifestRow("a.png", "daisy", "", ""),) * 2
-    assert manifest.warnings == ("labels.jsonl: not used, since no such column is known: 'box', 'camera'",)
+    manifest = read(boxed, '{"box": {}, "camera": 1}', boxed, '{"image": "b.png", "label": "daisy", "box": "none"}')
+
+    assert [row.attributes for row in manifest.rows] == ['{"camera":"1"}', '{"camera":"1"}', '{"box":"none"}']
+    assert manifest.warnings == ("labels.jsonl: not used where it is a list or an object: 'box'",)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +131,7 @@ def test_a_line_that_is_no_object_of_plain_values_is_refused_by_its_number(line,
     [
         pytest.param([""], "the file is empty", id="empty"),
         pytest.param(['{"image": "a.png"}'], "no column 'label'", id="missing column"),
+        pytest.param([GOOD, '{"date": "2026-01-02"}'], "the column 'date' is taken", id="the day's name"),
         pytest.param(["{}"], "the file is empty", id="empty object"),
         pytest.param([GOOD, '{"image": "a", "label": "b", "spilt": 1}'], "did you mean 'split'", id="misspelt"),
     ],

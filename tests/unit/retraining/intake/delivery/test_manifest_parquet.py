@@ -74,8 +74,37 @@ def test_rows_that_say_nothing_are_no_rows():
 
     manifest = read(body_of(table))
 
-    assert manifest.rows == (ManifestRow("a.png", "daisy", "", ""),)
-    assert manifest.warnings == ("labels.parquet: not used, since no such column is known: 'extra'",)
+    assert manifest == Manifest(rows=(ManifestRow("a.png", "daisy", "", "", '{"extra":"1"}'),), warnings=())
+
+
+def test_other_columns_are_attributes_and_those_without_plain_values_are_left_out_and_told():
+    table = pa.table(
+        {
+            "image": ["a.png", "b.png"],
+            "label": ["daisy", "poppy"],
+            "scale": [2.0, None],
+            "box": [[1], [2]],
+            "is_night": [True, False],
+            "thumb": [b"x", b"y"],
+            "a=b": [1, 2],
+        }
+    )
+
+    manifest = read(body_of(table))
+
+    assert [row.attributes for row in manifest.rows] == ['{"is_night":"true","scale":"2"}', '{"is_night":"false"}']
+    names, values = manifest.warnings
+    assert names.endswith("without '=' and without spaces around it: 'a=b'")
+    assert values == "labels.parquet: not used, since they hold no plain values: 'box', 'thumb'"
+
+
+def test_a_row_with_too_long_an_attribute_is_refused_by_its_number(monkeypatch):
+    monkeypatch.setattr(manifest_parquet, "BATCH_ROWS", 7)
+    texts = ["x"] * 16 + ["x" * 201]
+    table = pa.table({"image": texts, "label": ["daisy"] * 17, "note": texts})
+
+    with pytest.raises(DataContractError, match="row 17 has 201 characters as 'note', and 200 are kept at most"):
+        read(body_of(table))
 
 
 def test_a_table_without_rows_has_no_rows():
@@ -100,6 +129,9 @@ GOOD = body_of(pa.table({"image": ["a.png"] * 500, "label": ["daisy"] * 500}))
         ),
         pytest.param(
             body_of(pa.Table.from_arrays([pa.array(["a"])] * 3, ["image", "label", "label"])), "twice", id="twice"
+        ),
+        pytest.param(
+            body_of(pa.table({"image": ["a"], "label": ["b"], "date": [1]})), "'date' is taken", id="the day's name"
         ),
         pytest.param(
             body_of(pa.table({"image": [{"path": "a.png", "bytes": b""}], "label": ["daisy"]})),

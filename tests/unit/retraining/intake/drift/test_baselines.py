@@ -210,7 +210,11 @@ def test_registering_is_written_down_and_journalled():
 
     assert (registration.since, registration.batch_uri) == (day(3), URI)
     assert (registration.run_id, registration.registered_at) == (run.run_id, run.started_at)
-    assert list(store.objects) == ["baselines/flowers/2026-01-03.json", "models/flowers/history/00000001.json"]
+    assert list(store.objects) == [
+        "baselines/flowers/2026-01-03.json",
+        "models/flowers/history/00000001.json",
+        "models/flowers/journal_head.json",
+    ]
     assert [entry.baseline for entry in journal.entries(store, CLASSIFIER)] == [registration]
 
 
@@ -241,11 +245,11 @@ def test_a_kill_between_registration_and_journal_is_repaired_by_the_repeat():
     class DyingStore(InMemoryStore):
         """Dies at its second conditional write."""
 
-        def replace(self, key, body, *, etag):
+        def replace(self, key, body, **options):
             if self.objects and "history" in key and not dead:
                 dead.append(key)
                 raise StorageUnavailableError(f"replace {key}", "killed")
-            return super().replace(key, body, etag=etag)
+            return super().replace(key, body, **options)
 
     dead: list[str] = []
     store = DyingStore()

@@ -29,7 +29,7 @@ POLICY = ImagePolicy(maximum_side_pixels=100)
 
 
 def listing_of(*rows):
-    frame = pd.DataFrame([(DAY, key, key, size, "daisy", "", "") for key, size in rows], columns=LISTING.names)
+    frame = pd.DataFrame([(DAY, key, key, size, "daisy", "", "", "") for key, size in rows], columns=LISTING.names)
     return from_parquet(to_parquet(frame, LISTING), LISTING, "")
 
 
