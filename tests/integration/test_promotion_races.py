@@ -14,7 +14,7 @@ from tests.integration.s3_stores import s3_store
 from tests.races import Readings, Schedule, Tally, compete, config_of, read_until, tally
 
 N_PROMOTERS = 8
-SCHEDULE = Schedule(seasons=3, rounds=2)
+SCHEDULE = Schedule(seasons=1, rounds=3)
 
 
 @pytest.fixture(scope="module")

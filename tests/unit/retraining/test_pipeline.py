@@ -258,7 +258,7 @@ def spread(states: Sequence[dict[str, bytes]], number: int) -> list[dict[str, by
 def test_a_run_that_is_killed_at_any_write_and_started_again_ends_with_the_same_champion(undisturbed: Undisturbed):
     writes = sum(len(call.states) for call in undisturbed.calls)
     before_pointer = writes - sum(len(call.states) for call in undisturbed.calls[-2:])
-    for number in (20, 45, before_pointer + 1):
+    for number in (30, before_pointer + 1):
         dying = DyingStore(number, undisturbed.delivered)
         with pytest.raises(StorageUnavailableError):
             retrained(undisturbed.on(dying))

@@ -159,11 +159,10 @@ from include.retraining.embedding.networks.network import build_network
 from include.retraining.embedding.networks.weights import weights_of
 from include.retraining.storage.memory import InMemoryStore
 assert keras.backend.backend() == "jax" and "tensorflow" not in sys.modules
-for extractor, weights in (("efficientnet_lite0", "imagenet"), ("mobilenet_v2", "none")):
-    config = EmbeddingConfig(image_size=32, extractor=extractor, weights=weights)
-    network = build_network(InMemoryStore(), config, weights_of(config), device="cpu:0")
-    pixels = np.random.default_rng(7).uniform(0, 255, (3, 32, 32, 3)).astype(np.float32)
-    np.save(f"{sys.argv[1]}/{extractor}.npy", network.predict(pixels, verbose=0))
+config = EmbeddingConfig(image_size=32, extractor="mobilenet_v2", weights="none")
+network = build_network(InMemoryStore(), config, weights_of(config), device="cpu:0")
+pixels = np.random.default_rng(7).uniform(0, 255, (3, 32, 32, 3)).astype(np.float32)
+np.save(sys.argv[1], network.predict(pixels, verbose=0))
 assert "tensorflow" not in sys.modules
 """
 
@@ -171,10 +170,10 @@ assert "tensorflow" not in sys.modules
 def test_it_gives_the_same_vectors_on_the_jax_backend(tmp_path: Path):
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
 
-    subprocess.run([sys.executable, "-c", ON_JAX, str(tmp_path)], check=True, env=environment, timeout=300)
+    subprocess.run([sys.executable, "-c", ON_JAX, str(tmp_path / "x.npy")], check=True, env=environment, timeout=300)
 
-    for extractor, weights in (("efficientnet_lite0", "imagenet"), ("mobilenet_v2", "none")):
-        expected = vectors_of(network(extractor=extractor, weights=weights), images())
-        on_jax = np.load(tmp_path / f"{extractor}.npy")
-        assert on_jax.dtype == np.float32
-        np.testing.assert_allclose(on_jax, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    # One of Keras's own; EfficientNet-Lite0 is compared by the extractor's tests.
+    expected = vectors_of(network(extractor="mobilenet_v2", weights="none"), images())
+    on_jax = np.load(tmp_path / "x.npy")
+    assert on_jax.dtype == np.float32
+    np.testing.assert_allclose(on_jax, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
