@@ -27,8 +27,7 @@ compose-demo: $(READY) ## the same on docker compose: builds, starts, retrains, 
 	@$(BIN)/python -m deploy.compose_demo
 
 test: $(READY) ## all tests: unit, dags, integration, end to end
-	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/dags tests/integration tests/unit tests/docs
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/e2e
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder tests/e2e tests/dags tests/integration tests/unit tests/docs
 
 test-unit: $(READY) ## the fast tests: no service, no network
 	@$(BIN)/python -m pytest tests/unit
