@@ -26,8 +26,17 @@ demo: $(READY) ## everything on this machine: data, stack, two days of retrainin
 compose-demo: $(READY) ## the same on docker compose: builds, starts, retrains, verifies
 	@$(BIN)/python -m deploy.compose_demo
 
-test: $(READY) ## all tests: unit, dags, integration, end to end
-	@$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder tests/e2e tests/dags tests/integration tests/unit tests/docs
+test: $(READY) ## all tests: end to end, and beside them, where cores are free, unit, dags, integration
+	@set -m  # so that an interrupt reaches each pytest, which then stops what it started
+	log=$$(mktemp)
+	nice -n 10 $(BIN)/python -m pytest -n 2 --dist loadfile tests/dags tests/integration tests/unit tests/docs > "$$log" 2>&1 &
+	beside=$$!
+	trap 'kill -INT -- -$$beside 2> /dev/null || true; wait || true; rm -f "$$log"' EXIT
+	failed=0
+	$(BIN)/python -m pytest tests/e2e || failed=1
+	wait $$beside || failed=1
+	cat "$$log"
+	exit $$failed
 
 test-unit: $(READY) ## the fast tests: no service, no network
 	@$(BIN)/python -m pytest tests/unit

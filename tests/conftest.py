@@ -10,7 +10,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import pytest
 from hypothesis import settings
 
 REPOSITORY = Path(__file__).parent.parent
@@ -36,13 +35,6 @@ os.environ.update(
 # The same examples everywhere and every time, whatever else the machine is doing.
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=60)
 settings.load_profile("repeatable")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps the tests of a file in one process, where they share fixtures; all that need the whole stack share one."""
-    for item in items:
-        is_e2e = REPOSITORY / "tests" / "e2e" in item.path.parents
-        item.add_marker(pytest.mark.xdist_group("e2e" if is_e2e else str(item.path.relative_to(REPOSITORY))))
 
 
 def pytest_unconfigure() -> None:
