@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2 }'
 
-demo: $(READY) ## everything on this machine: data, stack, two days of retraining, a champion (some 6 minutes)
+demo: $(READY) ## everything on this machine: data, stack, two days of retraining, a champion (some 7 minutes)
 	@$(BIN)/python -m demo --started $(STARTED)
 
 compose-demo: $(READY) ## the same on docker compose: builds, starts, retrains, verifies
