@@ -14,7 +14,7 @@ from include.retraining.storage.base import ObjectStore
 
 def promote(arguments: argparse.Namespace, config: ClassifierConfig, store: ObjectStore) -> int:
     """Makes a version the champion that the gates approved against the present one; prints the move."""
-    from include.retraining.promotion.promotion import promote_by_hand
+    from include.retraining.promotion.by_hand import promote_by_hand
     from include.retraining.reporting.cards import publish_cards
 
     caller = the_caller()

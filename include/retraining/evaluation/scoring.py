@@ -19,6 +19,8 @@ from include.retraining.evaluation.kept import kept_once
 from include.retraining.evaluation.verified import VerifiedVersion, verify
 from include.retraining.registry import LABELS, LINEAGE, MODEL, THRESHOLDS
 from include.retraining.run import Run
+from include.retraining.storage.arrays import from_npy
+from include.retraining.storage.base import uri_of
 from include.retraining.storage.publishing import sha256
 from include.retraining.storage.records import from_json
 
@@ -97,15 +99,10 @@ def version_scores(run: Run, version: OpenVersion, rows: pd.DataFrame) -> np.nda
         ArtifactIntegrityError: If the model does not load or gives no probabilities: then `model_uri` is named. If an
             image, or what was kept of the scores, is not what it was: then that is.
     """
-    body = kept_once(
-        run.store,
-        # The key holds the version's own digest, so that scores of another model under the same name are never taken.
-        version.files.evaluation(test_digest(rows)),
-        SCORES,
-        lambda: _to_npy(_predict(run, version, rows)),
-    )
-    stored: np.ndarray = np.load(io.BytesIO(body), allow_pickle=False)
-    return stored
+    # The key holds the version's own digest, so that scores of another model under the same name are never taken.
+    prefix = version.files.evaluation(test_digest(rows))
+    body = kept_once(run.store, prefix, SCORES, lambda: _to_npy(_predict(run, version, rows)))
+    return from_npy(body, uri_of(run.store, f"{prefix}{SCORES}"))
 
 
 def _predict(run: Run, version: OpenVersion, rows: pd.DataFrame) -> np.ndarray:

@@ -55,11 +55,6 @@ def publish_cards(config: ClassifierConfig, store: ObjectStore, versions: Sequen
             store.put(key, body.encode(), content_type=content_type_of(name))
 
 
-def card_of(config: ClassifierConfig, store: ObjectStore, version: str) -> Card:
-    """Returns the card of a version as things are now; what is broken is told on it."""
-    return _card(gather_card(config, store, version, read_chronicle(store, config.name)))
-
-
 def _card(facts: CardFacts) -> Card:
     document = document_of(facts)
     page = make_environment().get_template("card.html.j2").render(document=document, classifier=facts.classifier)

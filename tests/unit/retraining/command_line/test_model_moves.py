@@ -10,7 +10,8 @@ from include.retraining import steps
 from include.retraining.artifacts import Move, RollbackOrder
 from include.retraining.command_line.main import main
 from include.retraining.errors import ArtifactIntegrityError, ConfigurationError, PointerMovedError
-from include.retraining.promotion import promotion, rollback
+from include.retraining.promotion import by_hand as module
+from include.retraining.promotion import rollback
 from include.retraining.registry import champion_problems
 from include.retraining.reporting import cards
 from include.retraining.storage import layout
@@ -51,7 +52,7 @@ def promoted(store, monkeypatch) -> list[tuple[str, Any]]:
         asked.append((version, how))
         return make_move(version, CHAMPION, by=how["by"], reason=how["reason"])
 
-    monkeypatch.setattr(promotion, "promote_by_hand", by_hand)
+    monkeypatch.setattr(module, "promote_by_hand", by_hand)
     monkeypatch.setattr(cards, "publish_cards", lambda _config, _store, versions: asked.append(("cards", versions)))
     return asked
 

@@ -9,7 +9,7 @@ import pytest
 
 from include.retraining import journal, registry
 from include.retraining.artifacts import Approval, PriorMetrics, Retirement, VersionRecord
-from include.retraining.reporting.cards import Card, card_of, publish_cards
+from include.retraining.reporting.cards import HTML, MARKDOWN, Card, publish_cards
 from include.retraining.reporting.report import publish_report
 from include.retraining.run import DECISION, EVALUATION, RESAMPLING, SNAPSHOT, VERSION, Run
 from include.retraining.storage import layout
@@ -69,7 +69,9 @@ def decided_run(metrics: dict[str, float] | None = None) -> tuple[Run, VersionRe
 
 
 def card_from(run: Run, version: VersionRecord) -> Card:
-    return card_of(run.config, run.store, version.name)
+    publish_cards(run.config, run.store, [version.name])
+    prefix = layout.card(run.classifier, version.name)
+    return Card(*(run.store.get(f"{prefix}{name}").decode() for name in (MARKDOWN, HTML)))
 
 
 def test_a_card_tells_what_a_version_is_what_it_is_for_and_how_good_it_is() -> None:
@@ -174,10 +176,10 @@ def test_the_champion_and_a_retired_version_are_called_that() -> None:
 
 
 def test_a_version_that_nothing_is_known_about_still_has_a_card() -> None:
-    store = InMemoryStore()
-    version = publish_made_version(store)
+    run = make_run()
+    version = publish_made_version(run.store)
 
-    text = card_of(make_config(), store, version.name).markdown
+    text = card_from(run, version).markdown
 
     assert "nothing was decided about it yet" in text
     assert "No decision about this version is in the journal, so no test metrics are told." in text
@@ -241,7 +243,8 @@ def test_the_recipe_inside_the_version_says_what_it_is_for() -> None:
     }
     registry.publish_version(store, CLASSIFIER, CHAMPION, files, PROVENANCE)
 
-    text = card_of(make_config(description="As it is now."), store, CHAMPION).markdown
+    publish_cards(make_config(description="As it is now."), store, [CHAMPION])
+    text = store.get(f"{layout.card(CLASSIFIER, CHAMPION)}{MARKDOWN}").decode()
 
     assert "As it was then." in text
     assert "As it is now." not in text
